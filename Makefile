@@ -1,0 +1,68 @@
+# One command each; `make help` lists them. Needs Python 3.11 or newer with its venv module.
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types fix clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OURS := config model database services routers utils benchmarks main.py manage.py logger.py
+APT := apt-get install -y python3 python3-venv make
+
+# Runs a command and prints how long it took, also if it failed.
+STAGE = stage() { \
+	name=$$1; shift; began=$$(date +%s); status=0; \
+	echo "== $$name"; "$$@" || status=$$?; \
+	echo "== $$name: $$(( $$(date +%s) - began )) s$$([ $$status -eq 0 ] || echo ', FAILED')"; \
+	return $$status; \
+}
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/.installed ## start the server on the embedded database, for this machine only
+	@exec env SERVER_HOST="$${SERVER_HOST:-127.0.0.1}" $(BIN)/python main.py
+
+test: $(VENV)/.installed-dev ## run lint, types and every test; as root on Debian also install MariaDB and MySQL for them
+	@$(STAGE); stage databases tests/install-databases.sh
+	@$(STAGE); stage lint $(MAKE) -s lint
+	@$(STAGE); stage types $(MAKE) -s types
+	@$(STAGE); work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; result=0; \
+	stage suite env TEST_RAN_ON="$$work/ran-on" COVERAGE_FILE="$$work/coverage" \
+		$(BIN)/python -m pytest -q --cov --cov-report=term-missing:skip-covered || result=$$?; \
+	$(BIN)/python -m tests.servers "$$work/ran-on"; exit $$result
+
+check: $(VENV)/.installed-dev ## run lint, types and the quick tests, on the embedded database only
+	@$(STAGE); stage lint $(MAKE) -s lint
+	@$(STAGE); stage types $(MAKE) -s types
+	@$(STAGE); stage suite env TEST_ENGINES=sqlite $(BIN)/python -m pytest -q -m 'not slow'
+
+lint: $(VENV)/.installed-dev ## look for mistakes and for other formatting than ours
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(VENV)/.installed-dev ## check the types
+	@$(BIN)/mypy --strict $(OURS) tests
+
+fix: $(VENV)/.installed-dev ## correct what can be corrected automatically, and format
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+clean: ## remove what these commands made, but no settings, data or logs
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage .coverage.* htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Of `venv` a system may lack the part that brings pip: looked for first, a half-made environment would stay.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'Python 3.11 or newer with its venv module is needed: $(APT) (on macOS: brew install python)' >&2; \
+		exit 1; \
+	}
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt | $(BIN)/pip
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

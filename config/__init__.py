@@ -1,0 +1,1 @@
+"""Reading and checking the settings; `from config.config import load`."""

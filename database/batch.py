@@ -1,0 +1,115 @@
+"""One batch of reports in one transaction: at most five statements, and one more per further packet."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from database import hosts, reports
+from database.dialect import Dialect
+from database.rows import HOST_VALUES, Prepared, Record
+from utils.utils import SECOND, micros, time_text
+
+# A host whose newest report lies further ahead than this belonged to a clock that has since been set back.
+FUTURE = 60 * SECOND
+# A host is expected again within so many of its own intervals.
+MISSED_INTERVALS = 3
+
+
+class HostGone(Exception):
+    """A cached id has no row any more: the host was deleted, and a new report makes a new host."""
+
+
+def learned_interval(known: float | None, gap_s: float) -> float | None:
+    """A host's own interval in seconds, from one more gap between its reports.
+
+    It follows a gap by at most a factor of two: one outage or one repeated report does not make a host look slow or
+    fast, and a new cadence is learnt within a few reports.
+    """
+    if gap_s <= 0:
+        return known
+    return gap_s if known is None else min(max(gap_s, known / 2), known * 2)
+
+
+class Move:
+    """What a batch does to one host: decided from the row locked in this transaction."""
+
+    def __init__(self, row: Record) -> None:
+        self.id: int = row.id
+        self.sampled_at = micros(row.sampled_at) if row.sampled_at else None
+        self.interval_s: float | None = row.interval_s
+        self.last_seen = 0
+        self.newest: Prepared | None = None
+
+    def take(self, report: Prepared, now: int) -> None:
+        """Moves the host if the report is not older than what it has; presence moves with every report."""
+        self.last_seen = max(self.last_seen, report.received_at)
+        if self.sampled_at is not None and report.sampled_at < self.sampled_at <= now + FUTURE:
+            return
+        if self.sampled_at is not None:
+            self.interval_s = learned_interval(self.interval_s, (report.sampled_at - self.sampled_at) / SECOND)
+        self.sampled_at, self.newest = report.sampled_at, report
+
+    def values(self) -> dict[str, Any]:
+        """The row as `Dialect.update_hosts` takes it."""
+        report = self.newest
+        expected_by = self.last_seen + int(MISSED_INTERVALS * (self.interval_s or 0) * SECOND)
+        return {
+            "id": self.id,
+            "moves": int(report is not None),
+            **dict(zip(HOST_VALUES, report.host if report else (None,) * len(HOST_VALUES), strict=True)),
+            "sampled_at": time_text(report.sampled_at) if report else None,
+            "containers_count": len(report.containers) if report else None,
+            "containers_running": report.running if report else None,
+            "interval_s": self.interval_s,
+            "last_seen": time_text(self.last_seen),
+            "expected_by": time_text(expected_by),
+        }
+
+
+def part(batch: Sequence[Prepared]) -> None:
+    """Moves reports of one host and one microsecond apart: the moment is half of a report's identity."""
+    taken: set[tuple[int, int]] = set()
+    for report in batch:
+        while (report.host_id, report.sampled_at) in taken:
+            report.sampled_at += 1
+        taken.add((report.host_id, report.sampled_at))
+
+
+def write(
+    connection: Connection, dialect: Dialect, batch: Sequence[Prepared], *, packet: int, now: int, skip_locked: bool
+) -> list[Prepared]:
+    """Writes the batch and gives what it wrote; the caller commits.
+
+    With `skip_locked` the reports of hosts that another transaction holds are left out. Raises HostGone if a host's id
+    has no row any more.
+    """
+    ids = {report.host_id for report in batch}
+    locked = hosts.lock(connection, ids, skip_locked=skip_locked)
+    missing = ids - locked.keys()
+    if gone := missing - hosts.alive(connection, missing) if missing and skip_locked else missing:
+        raise HostGone(gone)
+    written = [report for report in batch if report.host_id in locked]
+    if written:
+        _insert(connection, dialect, written, packet)
+        dialect.update_hosts(connection, _moves(written, locked, now))
+    return written
+
+
+def _insert(connection: Connection, dialect: Dialect, batch: Sequence[Prepared], packet: int) -> None:
+    reports.add(connection, batch)
+    rows = [(report.containers, report.host_id, time_text(report.sampled_at)) for report in batch]
+    dialect.insert_containers(connection, rows, packet)
+    reports.touch(connection, batch)
+
+
+def _moves(batch: Sequence[Prepared], locked: dict[int, Record], now: int) -> list[dict[str, Any]]:
+    moves = {host_id: Move(row) for host_id, row in locked.items()}
+    for report in batch:
+        moves[report.host_id].take(report, now)
+    return [moves[host_id].values() for host_id in sorted(moves)]
+
+
+def is_ours(row: Record, report: Prepared) -> bool:
+    """Tells whether a stored report is this very one, written by a COMMIT whose answer was lost."""
+    return bool(row.content_hash == report.content_hash and micros(row.received_at) == report.received_at)

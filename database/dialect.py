@@ -1,0 +1,78 @@
+"""What an engine has to bring, and the choice of one.
+
+All that differs per engine lives here and in the two modules beside this one, `dialect_mysql` and `dialect_sqlite`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine
+
+from config.config import Settings
+from database.rows import CONTAINER_COLUMNS, HOST_VALUES, Finisher, Row
+
+STATEMENT_TIMEOUT_S = 5
+LOCK_WAIT_S = 3
+CONNECT_TIMEOUT_S = 5
+# MySQL's own floor for the server; half of a packet leaves room for the statement around the rows.
+SMALLEST_PACKET = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Who uses an engine: how many connections, how long an answer of the server may take, and whether it writes."""
+
+    name: str
+    size: int = 1
+    overflow: int = 0
+    read_timeout_s: int = 10
+    writes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a server says of itself. `max_packet` in bytes; `warning` is for the operator."""
+
+    engine: str
+    version: str
+    writable: bool
+    durable: bool
+    max_packet: int
+    warning: str | None = None
+
+
+class Dialect(Finisher, Protocol):
+    """What an engine has to bring."""
+
+    def engine(self, role: Role) -> Engine:
+        """Makes an engine for a role; nothing connects yet."""
+
+    def now(self, connection: Connection) -> int:
+        """The database's clock, microseconds since 1970, UTC."""
+
+    def facts(self, connection: Connection) -> ServerFacts:
+        """What the server says of itself."""
+
+    def insert_containers(
+        self, connection: Connection, reports: Sequence[tuple[list[Row], int, str]], packet: int
+    ) -> None:
+        """Inserts finished rows, each report's with its host id and moment, in packets of at most so many bytes."""
+
+    def update_hosts(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        """Sets the hosts' rows; where `moves` is false only presence changes."""
+
+
+# A container's columns in the order of its row, and what of a host's row a report sets.
+TARGET = (*CONTAINER_COLUMNS, "host_id", "sampled_at")
+STATE = (*HOST_VALUES, "sampled_at", "containers_count", "containers_running", "interval_s")
+PRESENCE = ("last_seen", "expected_by")
+
+
+def dialect_for(settings: Settings) -> Dialect:
+    """Chooses by the configuration."""
+    from database.dialect_mysql import MySql  # noqa: PLC0415 - both modules build on the contract above
+    from database.dialect_sqlite import Sqlite  # noqa: PLC0415 - the same
+
+    path = settings.sqlite_path
+    return Sqlite(path, settings) if path else MySql(settings)

@@ -1,0 +1,204 @@
+"""MySQL and MariaDB, by PyMySQL: every statement here works on MySQL 8.0.13 and MariaDB 10.6 alike."""
+
+import json
+import ssl
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+
+from config.config import Settings
+from database.dialect import (
+    CONNECT_TIMEOUT_S,
+    LOCK_WAIT_S,
+    PRESENCE,
+    SMALLEST_PACKET,
+    STATE,
+    STATEMENT_TIMEOUT_S,
+    TARGET,
+    Role,
+    ServerFacts,
+)
+from database.rows import Row, Value
+from utils.utils import micros
+
+
+@lru_cache(maxsize=65_536)
+def literal(value: Value) -> str:
+    """Writes a value as SQL.
+
+    Text with a quote or a backslash goes as the hexadecimal literal that PyMySQL itself writes for bytes: it means the
+    same whether NO_BACKSLASH_ESCAPES is set or not. `repr` of a float is the shortest text that reads back the same.
+    Cached, for names repeat in every report.
+    """
+    if value is None:
+        return "NULL"
+    if not isinstance(value, str):
+        return repr(value)
+    return f"_utf8mb4 X'{value.encode().hex()}'" if "'" in value or "\\" in value else f"'{value}'"
+
+
+def _packets(rows: Sequence[tuple[list[Row], int, str]], limit: int) -> Iterator[str]:
+    """Joins rows into VALUES lists of at most `limit` bytes."""
+    packet: list[str] = []
+    size = 0
+    for finished, host_id, sampled_at in rows:
+        tail = f",{host_id},'{sampled_at}')"
+        for row in finished:
+            piece = f"({row}{tail}"
+            size += len(piece.encode()) + 1
+            if packet and size > limit:
+                yield ",".join(packet)
+                packet, size = [], len(piece.encode())
+            packet.append(piece)
+    if packet:
+        yield ",".join(packet)
+
+
+_COLUMN_TYPES = {
+    "cpu_percentage": "DOUBLE",
+    "memory_usage": "DOUBLE",
+    "memory_percentage": "DOUBLE",
+    "interval_s": "DOUBLE",
+    "cpu_cores": "INT",
+    "cpu_threads": "INT",
+    "containers_count": "INT",
+    "containers_running": "INT",
+    "get_datetime": "DATETIME",
+    "sampled_at": "DATETIME(6)",
+    "last_seen": "DATETIME(6)",
+    "expected_by": "DATETIME(6)",
+}
+
+
+class MySql:
+    """MySQL 8.0.13 and newer, MariaDB 10.6 and newer, by PyMySQL."""
+
+    INSERT = f"INSERT INTO containers ({','.join(TARGET)}) VALUES "  # noqa: S608 - column names of our own
+    UPDATE = text(
+        "UPDATE hosts h JOIN JSON_TABLE(:rows, '$[*]' COLUMNS (id BIGINT PATH '$.id', moves INT PATH '$.moves', "  # noqa: S608 - our own columns
+        + ", ".join(f"{name} {kind} PATH '$.{name}'" for name, kind in _COLUMN_TYPES.items())
+        + ")) v ON v.id = h.id SET "
+        + ", ".join(f"h.{name} = IF(v.moves, v.{name}, h.{name})" for name in STATE)
+        + ", "
+        + ", ".join(f"h.{name} = v.{name}" for name in PRESENCE)
+    )
+    # Strict whatever the server's default, so that nothing is cut or rounded silently.
+    MODE = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO"
+    FACTS = (
+        "SHOW VARIABLES WHERE Variable_name IN ('version', 'read_only', 'super_read_only', 'innodb_read_only', "
+        "'log_bin', 'sync_binlog', 'innodb_flush_log_at_trx_commit', 'max_allowed_packet')"
+    )
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def engine(self, role: Role) -> Engine:
+        """Makes an engine of READ COMMITTED sessions; parameters stay out of every log."""
+        database = self._settings.database
+        engine = create_engine(
+            self._url(),
+            connect_args=self._connect_args(role),
+            isolation_level="READ COMMITTED",
+            pool_size=role.size,
+            max_overflow=role.overflow,
+            pool_timeout=database.pool_timeout_s,
+            pool_pre_ping=not role.writes,
+            pool_recycle=3600,
+            pool_reset_on_return=None if role.writes else "rollback",
+            echo=database.echo,
+            hide_parameters=True,
+        )
+        event.listen(engine, "connect", lambda raw, _record: self._prepare_session(raw, role))
+        return engine
+
+    def _url(self) -> URL:
+        """The address without the password, which PyMySQL must get as UTF-8 bytes: it would encode text as Latin-1."""
+        if self._settings.database.url:
+            url = make_url(self._settings.database.url.get_secret_value())
+            return URL.create("mysql+pymysql", url.username, None, url.host, url.port, url.database)
+        mysql = self._settings.mysql
+        return URL.create("mysql+pymysql", mysql.user, None, mysql.host, mysql.port, mysql.database)
+
+    def _password(self) -> bytes:
+        if self._settings.database.url:
+            return (make_url(self._settings.database.url.get_secret_value()).password or "").encode()
+        secret = self._settings.mysql.password
+        return secret.get_secret_value().encode() if secret else b""
+
+    def _connect_args(self, role: Role) -> dict[str, Any]:
+        """PyMySQL waits for ever unless both timeouts are set."""
+        return {
+            "password": self._password(),
+            "charset": "utf8mb4",
+            "collation": "utf8mb4_bin",
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "read_timeout": role.read_timeout_s,
+            "write_timeout": role.read_timeout_s,
+            "program_name": "resource-monitor",
+            **self._tls(),
+        }
+
+    def _tls(self) -> dict[str, Any]:
+        """The modes of MySQL's own clients; `preferred` is what PyMySQL does when told nothing."""
+        mode, ca = self._settings.mysql.ssl_mode, self._settings.mysql.ssl_ca
+        if mode == "preferred":
+            return {}
+        if mode == "disabled":
+            return {"ssl_disabled": True}
+        context = ssl.create_default_context(cafile=str(ca) if ca else None)
+        context.check_hostname = mode == "verify_identity"
+        if mode == "required":
+            context.verify_mode = ssl.CERT_NONE
+        return {"ssl": context}
+
+    def _prepare_session(self, raw: Any, role: Role) -> None:  # noqa: ANN401 - the driver's connection
+        """Sets what a session needs; MariaDB counts a statement's time in seconds, MySQL in milliseconds."""
+        limit = ""
+        if not role.writes:
+            maria = "MariaDB" in raw.get_server_info()
+            name, unit = ("max_statement_time", 1) if maria else ("max_execution_time", 1000)
+            limit = f", {name}={STATEMENT_TIMEOUT_S * unit}"
+        with raw.cursor() as cursor:
+            cursor.execute(
+                f"SET SESSION sql_mode='{self.MODE}', time_zone='+00:00', innodb_lock_wait_timeout={LOCK_WAIT_S}{limit}"
+            )
+
+    def now(self, connection: Connection) -> int:
+        """Reads the server's clock."""
+        return micros(connection.execute(text("SELECT UTC_TIMESTAMP(6)")).scalar_one())
+
+    def facts(self, connection: Connection) -> ServerFacts:
+        """Reads the server's variables; relaxed means that a crash of its machine may lose what it had committed."""
+        rows = connection.exec_driver_sql(self.FACTS, execution_options={"no_parameters": True})
+        found = {str(name).lower(): str(value) for name, value in rows}
+        version = found.get("version", "")
+        binlog_safe = found.get("log_bin") != "ON" or found.get("sync_binlog") == "1"
+        return ServerFacts(
+            engine="MariaDB" if "MariaDB" in version else "MySQL",
+            version=version,
+            writable="ON" not in (found.get(name) for name in ("read_only", "super_read_only", "innodb_read_only")),
+            durable=found.get("innodb_flush_log_at_trx_commit", "1") == "1" and binlog_safe,
+            max_packet=int(found.get("max_allowed_packet", SMALLEST_PACKET)),
+        )
+
+    def finish(self, values: tuple[Value, ...]) -> Row:
+        """The row's text up to the host id."""
+        return ",".join(map(literal, values))
+
+    def weigh(self, row: Row) -> int:
+        """The bytes of the row's text and of the two values still to come."""
+        assert isinstance(row, str)  # noqa: S101 - narrows the type for the checker
+        return (len(row) if row.isascii() else len(row.encode())) + 60
+
+    def insert_containers(
+        self, connection: Connection, reports: Sequence[tuple[list[Row], int, str]], packet: int
+    ) -> None:
+        """Sends the text as it is: `%` in a name must not meet the driver's formatting."""
+        for values in _packets(reports, packet):
+            connection.exec_driver_sql(self.INSERT + values, execution_options={"no_parameters": True})
+
+    def update_hosts(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        """One statement for all hosts of a batch: the rows travel as one JSON parameter."""
+        connection.execute(self.UPDATE, {"rows": json.dumps(rows)})

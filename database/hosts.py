@@ -1,0 +1,171 @@
+"""Statements about hosts. Connection in, rows out; nothing here commits."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
+
+from database.pages import UNKNOWN, Key, Page, fetch
+from database.rows import Record
+from model.models import containers, hosts, reports, rollup_pending
+from model.queries import HostQuery
+from utils.utils import moment
+
+_ALIVE = (
+    select(hosts.c.id, hosts.c.sampled_at, hosts.c.interval_s)
+    .where(hosts.c.id.in_(bindparam("ids", expanding=True)), hosts.c.deleted_at.is_(None))
+    .order_by(hosts.c.id)
+)
+_LOCK = {skip_locked: _ALIVE.with_for_update(skip_locked=skip_locked) for skip_locked in (False, True)}
+_FIND = select(hosts.c.host_name, hosts.c.id).where(hosts.c.host_name.in_(bindparam("names", expanding=True)))
+# Another instance may create the same host at the same moment; both then find the one row that is there.
+_CREATE = (
+    insert(hosts)
+    .prefix_with("IGNORE", dialect="mysql")
+    .prefix_with("IGNORE", dialect="mariadb")
+    .prefix_with("OR IGNORE", dialect="sqlite")
+)
+
+
+def find(connection: Connection, names: Sequence[str]) -> dict[str, int]:
+    """Gives the ids of those names that are there."""
+    return {row.host_name: row.id for row in connection.execute(_FIND, {"names": list(names)})}
+
+
+def create(connection: Connection, names: Iterable[str], now: int) -> None:
+    """Creates hosts that no report has reached yet; in the order of their names, as every instance does it."""
+    connection.execute(_CREATE, [{"host_name": name, "created_at": moment(now)} for name in sorted(names)])
+
+
+def lock(connection: Connection, ids: Iterable[int], *, skip_locked: bool = False) -> dict[int, Record]:
+    """Locks hosts in the order of their ids, the only lock order there is, and gives what moves are decided by.
+
+    With `skip_locked` those that another transaction holds are left out instead of waited for.
+    """
+    return {row.id: row for row in connection.execute(_LOCK[skip_locked], {"ids": sorted(ids)})}
+
+
+def alive(connection: Connection, ids: Iterable[int]) -> set[int]:
+    """Gives those of the ids that are hosts, locked or not."""
+    return {row.id for row in connection.execute(_ALIVE, {"ids": sorted(ids)})}
+
+
+def hide(connection: Connection, host_id: int, now: int) -> bool:
+    """Forgets a host: hides it and frees its name. False if there is none of that id."""
+    statement = update(hosts).where(hosts.c.id == host_id, hosts.c.deleted_at.is_(None))
+    return connection.execute(statement.values(deleted_at=moment(now), host_name=None)).rowcount > 0
+
+
+def purge(connection: Connection, limit: int) -> int:
+    """Removes up to `limit` rows of forgotten hosts, and a host itself once nothing refers to it; gives how many.
+
+    By primary key, so that no more is locked than is removed.
+    """
+    gone = connection.scalar(select(func.min(hosts.c.id)).where(hosts.c.deleted_at.is_not(None)))
+    if gone is None:
+        return 0
+    ids = connection.scalars(select(containers.c.id).where(containers.c.host_id == gone).limit(limit)).all()
+    if ids:
+        return connection.execute(delete(containers).where(containers.c.id.in_(ids))).rowcount
+    removed = _purge_moments(connection, reports, reports.c.sampled_at, gone, limit)
+    removed = removed or _purge_moments(connection, rollup_pending, rollup_pending.c.minute, gone, limit)
+    return removed or _purge_row(connection, gone)
+
+
+def _purge_row(connection: Connection, host_id: int) -> int:
+    """The newest row stays, hidden, until there is a newer one: an engine may give a removed last id to the next host.
+
+    A process that still had the id cached for the old name would then write one host's reports to the other.
+    """
+    if host_id == connection.scalar(select(func.max(hosts.c.id))):
+        return 0
+    return connection.execute(delete(hosts).where(hosts.c.id == host_id)).rowcount
+
+
+def _purge_moments(connection: Connection, table: Any, column: Any, host_id: int, limit: int) -> int:  # noqa: ANN401
+    moments = connection.scalars(select(column).where(table.c.host_id == host_id).order_by(column).limit(limit)).all()
+    if not moments:
+        return 0
+    statement = delete(table).where(table.c.host_id == host_id, column <= moments[-1])
+    return connection.execute(statement).rowcount
+
+
+_PRESENT = and_(hosts.c.deleted_at.is_(None), hosts.c.sampled_at.is_not(None))
+SORTS = {
+    "host_name": Key(hosts.c.host_name),
+    "id": Key(hosts.c.id),
+    "cpu_percentage": Key(hosts.c.cpu_percentage, unknown=UNKNOWN),
+    "memory_usage": Key(hosts.c.memory_usage, unknown=UNKNOWN),
+    "memory_percentage": Key(hosts.c.memory_percentage, unknown=UNKNOWN),
+    "containers_count": Key(hosts.c.containers_count, unknown=-1),
+    "containers_running": Key(hosts.c.containers_running, unknown=-1),
+    "last_seen": Key(hosts.c.last_seen),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What tells an online host: it was seen after `seen_after`, or is expected only after `now` (UTC, naive)."""
+
+    now: datetime
+    seen_after: datetime
+
+    def online(self) -> ColumnElement[bool]:
+        """The same as `holds`, for the database to decide."""
+        # A comparison with NULL is neither true nor false: such a host would be in neither list.
+        expected_by = func.coalesce(hosts.c.expected_by, hosts.c.last_seen)
+        return or_(hosts.c.last_seen > self.seen_after, expected_by > self.now)
+
+    def holds(self, row: Record) -> bool:
+        """Whether a host is online."""
+        return bool(row.last_seen > self.seen_after or (row.expected_by or row.last_seen) > self.now)
+
+
+def page(connection: Connection, query: HostQuery, presence: Presence) -> Page:
+    """One page of the hosts that have reported."""
+    statement = select(hosts).where(*_conditions(query, presence))
+    name = query.sort.removeprefix("-")
+    keys = [SORTS[name].turned(query.sort.startswith("-"))]
+    if name not in ("host_name", "id"):
+        keys.append(Key(hosts.c.id))
+    return fetch(connection, statement, sort=query.sort, keys=keys, limit=query.limit, cursor=query.cursor)
+
+
+def _conditions(query: HostQuery, presence: Presence) -> list[ColumnElement[bool]]:
+    online = presence.online()
+    asked: dict[str, Callable[[Any], ColumnElement[bool]]] = {
+        "host_id": lambda value: hosts.c.id == value,
+        "host_name": lambda value: hosts.c.host_name == value,
+        "q": lambda value: func.instr(func.lower(hosts.c.host_name), func.lower(value)) > 0,
+        "status": lambda value: online if value == "online" else not_(online),
+        **{name: partial(_has_container, name) for name in ("cluster_name", "node_name", "engine_type")},
+    }
+    values = {name: getattr(query, name) for name in asked}
+    return [_PRESENT, *(asked[name](value) for name, value in values.items() if value is not None)]
+
+
+def _has_container(column: str, value: str) -> ColumnElement[bool]:
+    """Hosts that have such a container now."""
+    current = and_(containers.c.host_id == hosts.c.id, containers.c.sampled_at == hosts.c.sampled_at)
+    return exists().where(current, containers.c[column] == value)
+
+
+def get(connection: Connection, host_id: int) -> Record | None:
+    """One host that has reported."""
+    return connection.execute(select(hosts).where(_PRESENT, hosts.c.id == host_id)).one_or_none()

@@ -1,0 +1,182 @@
+"""The service: `app` for `uvicorn main:app`, and `python main.py`, which serves it with the options it needs."""
+
+import asyncio
+import logging
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.routing import Match
+
+import logger
+from config.config import ROOT, ConfigError, Settings, load, zone_of
+from database.database import Database
+from database.writer import Writer
+from logger import Throttle, event
+from routers import containers, docs, errors, hosts, operations, resources
+from routers.cors import Cors
+from routers.deps import State
+from routers.middleware import Edge
+from services.jobs import Jobs
+
+log = logging.getLogger("main")
+
+# How long a start waits for the database before it answers without one.
+START_WAIT_S = 2.5
+KEEP_ALIVE_S = 75
+DRAIN_S = 20
+# Set for the processes that `serve` starts: what they lack under plain uvicorn is named at start.
+SERVED = "RESOURCE_MONITOR_SERVED"
+FLAGS = (
+    f"--http httptools --timeout-keep-alive {KEEP_ALIVE_S} --timeout-graceful-shutdown {DRAIN_S} "
+    "--no-server-header --no-proxy-headers"
+)
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Builds the service; what lives and dies with it starts in the lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+        logs = logger.start(settings)
+        try:
+            async with _running(settings, app) as state:
+                yield state
+        finally:
+            logs.stop()
+
+    app = FastAPI(
+        title=settings.app.title,
+        description=settings.app.description,
+        version=settings.app.version,
+        openapi_tags=docs.TAGS,
+        openapi_url="/openapi.json" if settings.app.docs else None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        strict_content_type=False,
+        lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    for router in (resources.router, hosts.router, containers.router, operations.router):
+        app.include_router(router)
+    docs.mount(app, docs=settings.app.docs)
+    errors.register(app)
+    app.add_middleware(Cors, settings=settings)
+    app.add_middleware(Edge)
+    return app
+
+
+@asynccontextmanager
+async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
+    """Starts the parts in the order in which they need each other, and stops them the other way round."""
+    zone = zone_of(settings)
+    database = Database(settings, zone)
+    _announce(settings)
+    await asyncio.to_thread(database.start, START_WAIT_S)
+    writer = Writer(database, zone)
+    jobs = Jobs(writer)
+    try:
+        yield State(
+            settings=settings,
+            zone=zone,
+            database=database,
+            writer=writer,
+            jobs=jobs,
+            refusals=Throttle(),
+            oddities=Throttle(),
+            started=time.monotonic(),
+            methods_of=lambda path: methods_of(app, path),
+        )
+    finally:
+        await jobs.stop()
+        await writer.stop()
+        await asyncio.to_thread(database.stop)
+        log.info(event("stopped", pid=os.getpid()))
+
+
+def _announce(settings: Settings) -> None:
+    version, python = settings.app.version, platform.python_version()
+    log.info(event("started", version=version, engine=settings.engine_kind, python=python, pid=os.getpid()))
+    for warning in settings.warnings:
+        log.warning(warning)
+    if not os.environ.get(SERVED):
+        log.warning("plain uvicorn lacks options that `python main.py` sets; give it: %s", FLAGS)
+
+
+def methods_of(app: FastAPI, path: str) -> set[str]:
+    """Every method that some route has for a path."""
+    scope: dict[str, Any] = {"type": "http", "path": path, "root_path": "", "headers": []}
+    return {
+        method
+        for method in METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in app.routes)
+    }
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """Uvicorn's options: idle connections outlive the agents' period, the drain outlives the writer's deadline."""
+    server = settings.server
+    return {
+        "host": server.host,
+        "port": server.port,
+        "reload": server.reload,
+        "reload_dirs": [str(ROOT)] if server.reload else None,
+        "workers": settings.server_workers,
+        "log_level": server.log_level,
+        "log_config": None,
+        "access_log": False,
+        "http": "routers.protocol:Protocol",
+        "ws": "none",
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_keep_alive": KEEP_ALIVE_S,
+        "timeout_graceful_shutdown": DRAIN_S,
+    }
+
+
+def serve(settings: Settings) -> None:
+    """Serves until a signal; a graceful stop is exit status 0."""
+    import uvicorn  # noqa: PLC0415 - only this way of starting needs it
+
+    os.environ[SERVED] = "1"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again once it has drained
+    _greet(settings)
+    several = settings.server.reload or settings.server_workers > 1
+    logs = logger.start(settings) if several else None
+    try:
+        uvicorn.run("main:app" if several else app, **options(settings))
+    finally:
+        if logs:
+            logs.stop()
+
+
+def _greet(settings: Settings) -> None:
+    """Says where to look, on stdout: the log goes to stderr."""
+    host = settings.server.host
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host  # noqa: S104 - compares
+    address = f"http://{shown}:{settings.server.port}"
+    pages = {"Service": "/", "API": "/docs", "Hosts": "/api/hosts", "Health": "/health"}
+    print("\n".join(f"{name:8}{address}{path}" for name, path in pages.items()), flush=True)  # noqa: T201 - the greeting
+
+
+def _settings() -> Settings:
+    """Loads the settings; a wrong one ends the process with one sentence."""
+    try:
+        return load()
+    except ConfigError as error:
+        sys.exit(f"configuration: {error}")
+
+
+settings_in_force = _settings()
+app = create_app(settings_in_force)
+
+if __name__ == "__main__":
+    serve(settings_in_force)

@@ -1,0 +1,121 @@
+"""The operator's command line: settings, schema and hosts. `python manage.py --help` lists it."""
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from config.config import ConfigError, Entry, Settings, describe, load, zone_of
+from database import hosts, schema
+from database.database import SCHEMA_TIMEOUT_S
+from database.dialect import Role, dialect_for
+from database.faults import classify, number_of
+
+
+@click.group()
+def cli() -> None:
+    """Operate the Resource Monitor Server."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a Windows console may lack the letters of a value
+            stream.reconfigure(errors="backslashreplace")
+
+
+@cli.group("config")
+def config_commands() -> None:
+    """Look at the configuration."""
+
+
+@config_commands.command("check")
+@click.option("--file", type=click.Path(path_type=Path), help="Check this file instead of config/config.ini.")
+def config_check(file: Path | None) -> None:
+    """Print every setting, where it comes from and its value; secrets only as set or not set."""
+    settings = _settings(file)
+    entries = describe(settings)
+    width = max(len(_name(entry)) for entry in entries)
+    for entry in entries:
+        click.echo(f"{_name(entry):{width}}  {entry.source:11}  {_text(entry, settings)}".rstrip())
+    for warning in settings.warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+@cli.group("db")
+def db_commands() -> None:
+    """Look after the database."""
+
+
+@db_commands.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the tables up to this version; adopts the database of the earlier server, however large."""
+    settings = _settings()
+    dialect = dialect_for(settings)
+    with _engine(settings, read_timeout_s=SCHEMA_TIMEOUT_S) as engine:
+        schema.prepare(engine, dialect, migrate=True, zone=zone_of(settings), max_rows=None, progress=_progress)
+    click.echo("the schema is up to date")
+
+
+def _progress(done: int, of: int) -> None:
+    click.echo(f"\r{done} of {of} rows", nl=done >= of, err=True)
+
+
+@cli.group("host")
+def host_commands() -> None:
+    """Look after the hosts."""
+
+
+@host_commands.command("delete")
+@click.argument("name")
+def host_delete(name: str) -> None:
+    """Forget a host: frees its name at once; a running server removes its rows."""
+    settings = _settings()
+    with _engine(settings) as engine, engine.begin() as connection:
+        host_id = hosts.find(connection, [name]).get(name)
+        if host_id is None:
+            raise click.ClickException("no host of that name")
+        hosts.hide(connection, host_id, dialect_for(settings).now(connection))
+    click.echo(f"host {host_id} is forgotten")
+
+
+@contextmanager
+def _engine(settings: Settings, read_timeout_s: int = 60) -> Iterator[Engine]:
+    """An engine for one command; what the database refuses is one sentence."""
+    engine = dialect_for(settings).engine(Role("command", size=2, read_timeout_s=read_timeout_s))
+    try:
+        yield engine
+    except schema.NotReady as reason:
+        raise click.ClickException(str(reason)) from None
+    except DBAPIError as error:
+        raise click.ClickException(f"the database refused: {classify(error).name} {number_of(error) or ''}") from None
+    finally:
+        engine.dispose()
+
+
+def _settings(file: Path | None = None) -> Settings:
+    try:
+        return load(path=file)
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+
+
+def _name(entry: Entry) -> str:
+    return f"[{entry.section}] {entry.key}"
+
+
+def _text(entry: Entry, settings: Settings) -> str:
+    match entry.value:
+        case None:
+            return "set" if getattr(getattr(settings, entry.section), entry.key) else "not set"
+        case bool():
+            return str(entry.value).lower()
+        case list():
+            return ",".join(entry.value)
+    return str(entry.value)
+
+
+if __name__ == "__main__":
+    cli()

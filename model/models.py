@@ -1,0 +1,114 @@
+"""The tables. Text compares byte by byte, times of our own are UTC with microseconds, metrics are DOUBLE."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, DateTime, Double, ForeignKey, Index, Integer, LargeBinary, MetaData, Table
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData()
+
+# SQLite hands out row ids only to a column declared INTEGER.
+Id = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+Moment = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+Digest = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
+
+
+def _text(length: int) -> TypeEngine[str]:
+    """Text under a binary collation: `web`/`Web`, `cafe`/`café` and two emoji are different names on every engine."""
+    binary = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return sqlite.VARCHAR(length).with_variant(binary, "mysql", "mariadb")
+
+
+Name = _text(255)
+
+_INNODB: dict[str, Any] = {
+    f"{engine}_{option}": value
+    for engine in ("mysql", "mariadb")
+    for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
+}
+
+# One row per host, its latest state. A deleted host keeps its id and gives up its name (NULL).
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("host_name", Name, unique=True),
+    Column("cpu_percentage", Double),
+    Column("cpu_cores", Integer),
+    Column("cpu_threads", Integer),
+    Column("memory_usage", Double),
+    Column("memory_percentage", Double),
+    Column("get_datetime", DateTime),
+    Column("sampled_at", Moment),
+    Column("last_seen", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("deleted_at", Moment),
+    Column("containers_count", Integer),
+    Column("containers_running", Integer),
+    Column("interval_s", Double),
+    Column("expected_by", Moment),
+    **_INNODB,
+)
+
+# One row per accepted report: the host's history, clustered by its natural key.
+reports = Table(
+    "reports",
+    metadata,
+    Column("host_id", Id, ForeignKey("hosts.id", name="fk_reports_host"), primary_key=True, autoincrement=False),
+    Column("sampled_at", Moment, primary_key=True),
+    Column("report_key", Digest),
+    Column("content_hash", Digest),
+    Column("received_at", Moment, nullable=False),
+    Column("get_datetime", DateTime),
+    Column("cpu_percentage", Double),
+    Column("cpu_cores", Integer),
+    Column("cpu_threads", Integer),
+    Column("memory_usage", Double),
+    Column("memory_percentage", Double),
+    Column("containers_count", Integer, nullable=False),
+    Index("uq_reports_report_key", "report_key", unique=True),
+    sqlite_with_rowid=False,
+    **_INNODB,
+)
+
+# One row per container per report, never updated: the history, and the present where sampled_at is the host's.
+containers = Table(
+    "containers",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("engine_type", Name, nullable=False),
+    Column("cluster_name", Name, nullable=False),
+    Column("node_name", Name, nullable=False),
+    Column("container_name", Name, nullable=False),
+    Column("status", Name, nullable=False),
+    Column("cpu_percentage", Double),
+    Column("memory_usage", Double),
+    Column("memory_percentage", Double),
+    Column("get_datetime", DateTime),
+    Column("host_id", Id, ForeignKey("hosts.id", name="fk_containers_host"), nullable=False),
+    Column("sampled_at", Moment, nullable=False),
+    Index("ix_containers_host_sampled", "host_id", "sampled_at"),
+    **_INNODB,
+)
+
+# The minutes whose aggregates are out of date, written in the same transaction as the rows that made them so.
+rollup_pending = Table(
+    "rollup_pending",
+    metadata,
+    Column("host_id", Id, primary_key=True, autoincrement=False),
+    Column("minute", DateTime, primary_key=True),
+    sqlite_with_rowid=False,
+    **_INNODB,
+)
+
+# Who may do a job that must run once: holder and fence number, until a moment of the database's own clock.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", _text(64), primary_key=True),
+    Column("owner", _text(64)),
+    Column("fence", BigInteger, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    **_INNODB,
+)

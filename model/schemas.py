@@ -1,0 +1,215 @@
+"""What travels on the wire: the agents' reports and the operators' answers."""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import TypedDict
+
+from model.fields import Age, AgentTime, Count, Metric, Name, Word
+
+MAX_CONTAINERS = 2_000
+MAX_BATCH = 500
+
+SAMPLE: dict[str, Any] = {
+    "host": {
+        "host_name": "DESKTOP-ZINOPC",
+        "cpu_percentage": 3.9,
+        "cpu_cores": 16,
+        "cpu_threads": 32,
+        "memory_usage": 18.1,
+        "memory_percentage": 57.9,
+        "get_datetime": "2025-06-23 03:02:50",
+    },
+    "containers": [
+        {
+            "engine_type": "docker",
+            "cluster_name": "DESKTOP-ZINOPC",
+            "node_name": "DESKTOP-ZINOPC",
+            "container_name": name,
+            "status": status,
+            "cpu_percentage": cpu,
+            "memory_usage": memory,
+            "memory_percentage": percentage,
+            "get_datetime": "2025-06-23 03:02:47",
+        }
+        for name, status, cpu, memory, percentage in (
+            ("tomcat3", "exited", 0, 0, 0),
+            ("nginx", "running", 1.2, 0.1, 0.3),
+        )
+    ],
+}
+
+
+class HostSample(BaseModel):
+    """What an agent says of its host. `memory_usage` is in GiB, percentages are of the whole host."""
+
+    host_name: Name
+    cpu_percentage: Metric = None
+    cpu_cores: Count = None
+    cpu_threads: Count = None
+    memory_usage: Metric = None
+    memory_percentage: Metric = None
+    get_datetime: AgentTime | None = None
+
+
+class ContainerSample(TypedDict):
+    """What an agent says of one container: CPU in % of one core as `docker stats` counts, `memory_usage` in GiB.
+
+    A typed dictionary, not a model: there are 20 of these in a usual report, and it validates a quarter faster.
+    """
+
+    container_name: Name
+    engine_type: NotRequired[Word | None]
+    cluster_name: NotRequired[Name | None]
+    node_name: NotRequired[Name | None]
+    status: NotRequired[Word | None]
+    cpu_percentage: NotRequired[Metric]
+    memory_usage: NotRequired[Metric]
+    memory_percentage: NotRequired[Metric]
+    get_datetime: NotRequired[AgentTime | None]
+
+
+class Report(BaseModel):
+    """One agent's report: its host and the containers on it. Unknown fields are ignored."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [SAMPLE]})
+
+    host: HostSample
+    # Of wrong containers the first is told: collecting 18,000 errors would hold the event loop for 60 ms.
+    containers: Annotated[list[ContainerSample], Field(max_length=MAX_CONTAINERS, fail_fast=True)] | None = None
+    age_s: Age = Field(0.0, description="seconds since the measurement, by the agent's monotonic clock")
+
+
+_LEGACY_HOST = {"type": "object", "properties": {"host_name": {}, "node_name": {}}}
+
+
+class LegacyReport(Report):
+    """A report in the old agents' words: `node_name` serves as the host's name, and the host's fields may be flat."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nest(cls, data: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+        """Makes the one nested form of the four that old agents send."""
+        if not isinstance(data, dict):
+            return data
+        host = data.get("host", data)
+        if isinstance(host, dict) and host.get("host_name") is None and host.get("node_name") is not None:
+            host = {**host, "host_name": host["node_name"]}
+        return {**data, "host": host}
+
+
+class Batch(BaseModel):
+    """Several reports in one request; each is judged by itself, so their shape is checked one by one."""
+
+    reports: list[Any] = Field(max_length=MAX_BATCH)
+
+
+class BatchItem(Report):
+    """One report of a batch."""
+
+    idempotency_key: str | None = Field(None, min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
+
+
+class StoredOut(BaseModel):
+    """What was committed."""
+
+    host_id: int = Field(ge=1, examples=[1])
+    containers_count: int = Field(ge=0, examples=[2])
+    timestamp: str = Field(description="server time in [app] timezone", examples=["2025-01-23T03:02:50"])
+
+
+class BatchResult(BaseModel):
+    """What became of one report of a batch."""
+
+    resultCode: str  # noqa: N815 - the owner's wire name
+    message: str
+    host_id: int | None
+    containers_count: int | None
+    replayed: bool
+
+
+class BatchOut(BaseModel):
+    """What became of each report, in the order they were sent."""
+
+    results: list[BatchResult]
+
+
+class HostOut(BaseModel):
+    """A host and its latest state."""
+
+    id: int
+    host_name: str
+    cpu_percentage: float | None
+    cpu_cores: int | None
+    cpu_threads: int | None
+    memory_usage: float | None = Field(description="GiB")
+    memory_percentage: float | None
+    get_datetime: str | None = Field(description="as the agent sent it", examples=["2025-06-23T03:02:50"])
+    status: Literal["online", "offline"]
+    last_seen: str | None = Field(description="UTC", examples=["2025-06-23T03:02:50.123456Z"])
+    sampled_at: str | None = Field(description="UTC")
+    containers_count: int | None
+    containers_running: int | None
+
+
+class ContainerOut(BaseModel):
+    """One container as its host's newest report has it."""
+
+    id: int
+    engine_type: str
+    cluster_name: str
+    node_name: str
+    container_name: str
+    status: str
+    cpu_percentage: float | None = Field(description="% of one core")
+    memory_usage: float | None = Field(description="GiB")
+    memory_percentage: float | None
+    get_datetime: str | None
+    host_id: int
+    host_name: str
+    sampled_at: str
+
+
+class DatabaseHealth(BaseModel):
+    """The database as the last probe saw it."""
+
+    status: Literal["up", "down", "read_only", "starting"]
+    engine: str
+    version: str | None
+    durability: Literal["full", "relaxed"] | None
+    warning: str | None
+
+
+class HealthOut(BaseModel):
+    """Whether this process can take reports."""
+
+    status: Literal["ok", "unavailable", "draining"]
+    timestamp: str
+    version: str
+    uptime_s: float
+    database: DatabaseHealth
+    queue_depth: int
+    last_commit_age_s: float | None
+    security: Literal["off"]
+
+
+class LiveOut(BaseModel):
+    """That the process runs."""
+
+    status: Literal["alive"]
+
+
+class SettingOut(BaseModel):
+    """One setting in force."""
+
+    value: Any
+    source: Literal["default", "file", "environment"]
+
+
+class ServiceOut(BaseModel):
+    """What this service is and where to go from here."""
+
+    name: str
+    version: str
+    description: str
+    links: dict[str, str]

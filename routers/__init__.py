@@ -1,0 +1,1 @@
+"""HTTP only: one module per noun parses, calls one thing and answers."""

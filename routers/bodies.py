@@ -1,0 +1,93 @@
+"""Reads an intake's body: within its limits of size and time, decoded, and as bytes."""
+
+import asyncio
+import zlib
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from model.envelope import Code, Failure
+
+MAX_REPORT_BYTES = 1 << 20
+MAX_BATCH_BYTES = 2 << 20
+RECEIVE_TIMEOUT_S = 10.0
+
+_CLOSE = {"Connection": "close"}
+_FORMS = ("multipart/", "application/x-www-form-urlencoded")
+_BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_HEAD = 4
+
+
+async def read(request: Request, limit: int, *, any_type: bool = False) -> bytes:
+    """Gives the body's UTF-8 bytes without a byte-order mark.
+
+    Raises TOO_LARGE over `limit` bytes, raw or inflated (by Content-Length before a byte is read), TIMEOUT after 10 s,
+    UNSUPPORTED for a form, another charset or encoding, BAD_JSON for broken gzip, BAD_REQUEST for a client that hung up.
+    """
+    if not any_type:
+        _check_type(request.headers.get("content-type", ""))
+    encoding = _encoding(request)
+    body = await _receive(request, limit)
+    if encoding == "gzip":
+        body = inflate(body, limit)
+    # No JSON in UTF-8 has a zero byte so early; UTF-16 and UTF-32 without a mark always do.
+    if body.startswith(_UTF16) or b"\0" in body[:_HEAD]:
+        raise Failure(Code.UNSUPPORTED, "the body is not UTF-8")
+    return body.removeprefix(_BOM)
+
+
+def _check_type(value: str) -> None:
+    kind, _, parameters = value.lower().partition(";")
+    if kind.strip().startswith(_FORMS):
+        raise Failure(Code.UNSUPPORTED, "a form is not a report: send JSON")
+    for parameter in parameters.split(";"):
+        name, _, charset = parameter.partition("=")
+        if name.strip() == "charset" and charset.strip(" \"'") not in ("utf-8", "utf8", "us-ascii"):
+            raise Failure(Code.UNSUPPORTED, "the charset must be UTF-8")
+
+
+def _encoding(request: Request) -> str:
+    """Only gzip or none: stacked encodings multiply what a small body can grow to."""
+    encoding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
+    if encoding not in ("", "identity", "gzip"):
+        raise Failure(Code.UNSUPPORTED, "only gzip or no encoding", headers={"Accept-Encoding": "gzip"})
+    return encoding
+
+
+async def _receive(request: Request, limit: int) -> bytes:
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced[:20]) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(RECEIVE_TIMEOUT_S):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise Failure(Code.TIMEOUT, "the request was not received within 10 s", headers=_CLOSE) from None
+    except ClientDisconnect:  # nobody reads the answer, but the log tells it from a bug
+        raise Failure(Code.BAD_REQUEST, "the body was cut off", headers=_CLOSE) from None
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> Failure:
+    return Failure(Code.TOO_LARGE, f"the body may have {limit} bytes at most", headers=_CLOSE)
+
+
+def inflate(body: bytes, limit: int) -> bytes:
+    """Inflates one gzip member, never beyond the limit: 100 kB of gzip can hold 100 MB of spaces."""
+    inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        data = inflater.decompress(body, limit + 1)
+    except zlib.error:
+        raise Failure(Code.BAD_JSON, "the gzip body is broken") from None
+    if len(data) > limit:
+        raise _too_large(limit)
+    if not inflater.eof or inflater.unused_data:
+        raise Failure(Code.BAD_JSON, "the gzip body is cut off, or something follows it")
+    return data

@@ -1,0 +1,48 @@
+"""The containers that operators ask for."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from database import containers
+from database.rows import Record
+from model.envelope import Envelope
+from model.queries import ContainerQuery
+from model.schemas import ContainerOut
+from routers.answers import listing
+from routers.deps import Db
+from routers.docs import LISTED, refusals
+from utils.utils import utc_text
+
+router = APIRouter(prefix="/api/containers", tags=["containers"])
+
+
+def shown(row: Record) -> dict[str, object]:
+    """A container as it travels."""
+    return {
+        "id": row.id,
+        "engine_type": row.engine_type,
+        "cluster_name": row.cluster_name,
+        "node_name": row.node_name,
+        "container_name": row.container_name,
+        "status": row.status,
+        "cpu_percentage": row.cpu_percentage,
+        "memory_usage": row.memory_usage,
+        "memory_percentage": row.memory_percentage,
+        "get_datetime": row.get_datetime.isoformat() if row.get_datetime else None,
+        "host_id": row.host_id,
+        "host_name": row.host_name,
+        "sampled_at": utc_text(row.sampled_at),
+    }
+
+
+@router.get(
+    "",
+    operation_id="list_containers",
+    response_model=Envelope[list[ContainerOut]],
+    responses=LISTED | refusals(422, 503),
+)
+async def list_containers(request: Request, query: Annotated[ContainerQuery, Query()], db: Db) -> Response:
+    """The current containers of all hosts, each once: those of each host's newest report."""
+    page = await db.read(containers.page, query)
+    return listing(request, page, [shown(row) for row in page.rows], "container")

@@ -1,0 +1,123 @@
+"""What OpenAPI cannot see by itself (the intake's bodies, the error envelopes), and the pages that show it offline."""
+
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from config.config import ROOT
+from model.envelope import Refused
+from model.schemas import SAMPLE, Batch, BatchItem, LegacyReport, Report
+
+DASHBOARD = ROOT / "dashboard"
+TAGS = [
+    {"name": "intake", "description": "Where agents report. 200 means committed, and nothing else does."},
+    {"name": "hosts", "description": "The hosts and their latest state."},
+    {"name": "containers", "description": "The containers of each host's newest report."},
+    {"name": "operations", "description": "For those who keep this server running."},
+]
+_REASONS = {
+    400: "not JSON, or a malformed request",
+    403: "not allowed from here",
+    404: "no such thing",
+    408: "the request was not received within 10 s",
+    413: "over a size limit",
+    415: "a form, or another charset or encoding",
+    422: "a field broke its rule, or a key was used for another report",
+    431: "request line or headers over a limit",
+    500: "a bug of this server",
+    503: "try again after Retry-After: queue full, or the database away",
+}
+# What every list says beside its body.
+LISTED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            "X-Total-Count": {"description": "how many there are in all", "schema": {"type": "integer"}},
+            "Link": {"description": '<relative address>; rel="next", if this is not all', "schema": {"type": "string"}},
+            "ETag": {"description": "changes with the list", "schema": {"type": "string"}},
+        }
+    },
+    304: {"description": "unchanged since the ETag in If-None-Match"},
+}
+# ReDoc would fetch its maker's logo: a page of ours loads nothing from another server.
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:",
+    "Vary": "Accept",
+}
+_BODIES: dict[str, type[BaseModel]] = {"Report": Report, "LegacyReport": LegacyReport, "BatchItem": BatchItem}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route, each the same envelope."""
+    return {status: {"model": Refused, "description": _REASONS[status]} for status in (400, *statuses, 431, 500)}
+
+
+def body(name: str) -> dict[str, Any]:
+    """The request body of an intake, which reads the raw bytes itself."""
+    example: dict[str, Any] = {"reports": [SAMPLE]} if name == "Batch" else SAMPLE
+    content = {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def complete(app: FastAPI) -> None:
+    """Adds the bodies' schemas to the document that FastAPI makes."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = make()
+        document["components"]["schemas"] |= _body_schemas()
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents for extending its document
+
+
+def _body_schemas() -> dict[str, Any]:
+    models = [(model, "validation") for model in _BODIES.values()]
+    _, made = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]  # literal
+    batch = Batch.model_json_schema()
+    batch["properties"]["reports"]["items"] = {"$ref": "#/components/schemas/BatchItem"}
+    schemas: dict[str, Any] = made["$defs"]
+    return {**schemas, "Batch": batch}
+
+
+router = APIRouter(include_in_schema=False)
+
+
+def page(name: str, **words: str) -> HTMLResponse:
+    """One of our own pages with finished HTML in it; they name every asset relative to this server."""
+    template = Template((DASHBOARD / "templates" / name).read_text(encoding="utf-8"))
+    return HTMLResponse(template.substitute(words), headers=PAGE_HEADERS)
+
+
+@router.get("/docs")
+async def swagger() -> HTMLResponse:
+    """Swagger UI."""
+    return page("docs.html")
+
+
+@router.get("/redoc")
+async def redoc() -> HTMLResponse:
+    """ReDoc."""
+    return page("redoc.html")
+
+
+@router.get("/favicon.ico")
+async def favicon() -> FileResponse:
+    """What browsers ask for unasked."""
+    return FileResponse(DASHBOARD / "static" / "favicon.svg", media_type="image/svg+xml")
+
+
+def mount(app: FastAPI, *, docs: bool) -> None:
+    """Serves the pages; Swagger's and ReDoc's files come from the installed fastapi-offline."""
+    app.mount("/static", StaticFiles(directory=DASHBOARD / "static"))
+    if docs:
+        assets = Path(str(files("fastapi_offline"))) / "static"
+        app.mount("/docs-assets", StaticFiles(directory=assets))
+        app.include_router(router)
+        complete(app)

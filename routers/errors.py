@@ -1,0 +1,121 @@
+"""The one table from what went wrong to the envelope, and the log line of a refusal."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from logger import event
+from model.envelope import Code, Failure
+from routers.answers import refusal
+
+logger = logging.getLogger("routers.refusals")
+
+MAX_ERRORS = 10
+_BY_STATUS = {404: (Code.NOT_FOUND, "no such route"), 405: (Code.METHOD_NOT_ALLOWED, "method not allowed here")}
+_MESSAGES = {
+    "string_pattern_mismatch": "should have no control or bidirectional-override characters",
+    "string_too_short": "should not be empty",
+    "extra_forbidden": "is not a parameter of this list",
+}
+_ITEM = {"idempotency_key": "should be 1 to 255 visible ASCII characters"}
+
+
+def invalid(errors: Iterable[Any]) -> Failure:
+    """Tells which fields broke which rules: at most ten, never what was sent."""
+    shown = [_shown(error) for error in list(errors)[:MAX_ERRORS]]
+    first = shown[0] if shown else {"loc": [], "message": "invalid"}
+    path = ".".join(str(part) for part in first["loc"])
+    return Failure(Code.VALIDATION, f"{path}: {first['message']}"[:512], data={"errors": shown})
+
+
+def _shown(error: Any) -> dict[str, Any]:  # noqa: ANN401 - Pydantic's error dictionary
+    loc = [part[:64] if isinstance(part, str) else part for part in error["loc"]]
+    message = _ITEM.get(str(loc[-1]) if loc else "") or _MESSAGES.get(error["type"], error["msg"])
+    return {"loc": loc, "type": error["type"], "message": message}
+
+
+def log_refusal(request: Request, failure: Failure) -> None:
+    """One WARNING a minute for each client and code, without the body; the rest is counted."""
+    peer = request.client.host if request.client else "-"
+    suppressed = request.state.refusals.allow((peer, failure.code))
+    if suppressed is None:
+        return
+    errors: Sequence[Any] = (failure.data or {}).get("errors", ()) if isinstance(failure.data, dict) else ()
+    fields = ",".join(".".join(map(str, error["loc"])) for error in errors) or None
+    line = event(
+        "refused",
+        code=failure.code,
+        status=failure.status,
+        path=request.scope["path"],
+        peer=peer,
+        fields=fields,
+        suppressed=suppressed or None,
+    )
+    logger.warning(line)
+
+
+async def on_failure(request: Request, failure: Exception) -> Response:
+    """A Failure knows all it needs."""
+    assert isinstance(failure, Failure)  # noqa: S101 - narrows the type for the checker
+    log_refusal(request, failure)
+    return refusal(failure)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """What the router itself refuses."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - narrows the type for the checker
+    code, message = _BY_STATUS.get(error.status_code, (Code.BAD_REQUEST, "malformed request"))
+    headers = {"Allow": _allowed(request)} if code is Code.METHOD_NOT_ALLOWED else {}
+    return await on_failure(request, Failure(code, message, headers=headers))
+
+
+def _allowed(request: Request) -> str:
+    """Every method that some route has for this path; a route alone knows only its own."""
+    methods: set[str] = request.state.methods_of(request.scope["path"])
+    return ", ".join(sorted(methods))
+
+
+async def on_invalid(request: Request, error: Exception) -> Response:
+    """Path and query parameters that broke a rule."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - narrows the type for the checker
+    return await on_failure(request, invalid(error.errors()))
+
+
+class Bugs:
+    """Pure ASGI: a bug becomes one traceback in the log and one envelope."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request; a client that went away gets nothing and is no bug."""
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except ClientDisconnect:
+            return
+        except Exception:  # a request's edge
+            logger.exception(event("bug", method=scope["method"], path=scope["path"]))
+            if not started:
+                failure = Failure(Code.INTERNAL, "internal error; the log has the details")
+                await refusal(failure)(scope, receive, send)
+
+
+def register(app: FastAPI) -> None:
+    """Puts the table in force; bugs are caught inside of CORS, so that a web page may read their answer too."""
+    app.add_middleware(Bugs)
+    app.add_exception_handler(Failure, on_failure)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(RequestValidationError, on_invalid)

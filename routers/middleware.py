@@ -1,0 +1,133 @@
+"""The edge of every request: its id, what is refused before any route, the last resort, and its line in the log."""
+
+import logging
+import re
+import secrets
+import time
+from urllib.parse import unquote_to_bytes
+
+from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from logger import event, request_id
+from model.envelope import Code, Failure
+from routers.answers import refusal
+from routers.errors import Bugs, log_refusal
+from routers.protocol import MAX_HEADER_BYTES, MAX_HEADERS, MAX_LINE_BYTES, REFUSED, malformed, too_large
+
+logger = logging.getLogger("routers.access")
+
+INTAKE = frozenset({"/api/resources", "/monitor_info", "/api/resources/batch"})
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+class Edge:
+    """Pure ASGI, outermost of ours: whatever happens inside, an envelope leaves and one line is written."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = Bugs(app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request; anything but HTTP passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, _plainly(send))
+            return
+        exchange = _Exchange(scope, receive, send)
+        token = request_id.set(exchange.id)
+        try:
+            await self._answer(scope, exchange)
+        finally:
+            exchange.log()
+            request_id.reset(token)
+
+    async def _answer(self, scope: Scope, exchange: "_Exchange") -> None:
+        if scope["path"] != "/":
+            scope["path"] = scope["path"].rstrip("/") or "/"
+        if failure := _refused(scope):
+            log_refusal(Request(scope), failure)
+            await refusal(failure)(scope, exchange.receive, exchange.send)
+        else:
+            await self._app(scope, exchange.receive, exchange.send)
+
+
+def _plainly(send: Send) -> Send:
+    """A start that is refused says its one sentence, not where in the code it was said."""
+
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "lifespan.startup.failed":
+            kind, _, sentence = message["message"].strip().rpartition("\n")[2].partition(": ")
+            message["message"] = sentence if kind.endswith("StartRefused") else message["message"]
+        await send(message)
+
+    return wrapped
+
+
+class _Exchange:
+    """One request and what was answered to it."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._began = time.perf_counter()
+        self.status: int | None = None
+        given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+        self.id = given[0].decode() if len(given) == 1 and _ID.fullmatch(given[0]) else secrets.token_hex(8)
+
+    async def receive(self) -> Message:
+        """Raises the protocol's Failure when the rest of the body cannot be read."""
+        message = await self._receive()
+        if failure := self._scope.get(REFUSED):
+            raise failure
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Adds what every answer carries."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own = [(b"x-request-id", self.id.encode()), (b"x-content-type-options", b"nosniff")]
+            message["headers"] = [*message.get("headers", ()), *own]
+        await self._send(message)
+
+    def log(self) -> None:
+        """One INFO line; an accepted report rides on its commit's line and has its own at DEBUG."""
+        scope = self._scope
+        level = logging.DEBUG if scope["path"] in INTAKE and self.status == 200 else logging.INFO  # noqa: PLR2004
+        if not logger.isEnabledFor(level):
+            return
+        route = getattr(scope.get("route"), "path", None) or scope["path"]
+        took = (time.perf_counter() - self._began) * 1000
+        peer = scope["client"][0] if scope.get("client") else None
+        status = self.status or "aborted"
+        logger.log(level, event("request", method=scope["method"], route=route, status=status, ms=took, peer=peer))
+
+
+def _refused(scope: Scope) -> Failure | None:
+    """What no route gets to see; most of it our protocol finds first, but plain `uvicorn` comes without it."""
+    if failure := scope.get(REFUSED):
+        found: Failure = failure
+        return found
+    headers = scope["headers"]
+    size = sum(len(name) + len(value) + 4 for name, value in headers)
+    line = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES or line > MAX_LINE_BYTES:
+        return too_large()
+    names = [name for name, _ in headers]
+    old = scope["http_version"] == "1.0"
+    hosts = names.count(b"host")
+    ambiguous = hosts > 1 or (hosts == 0 and not old) or (old and b"transfer-encoding" in names)
+    if ambiguous or scope["http_version"] not in ("1.0", "1.1"):
+        return malformed()
+    if not (_is_utf8(scope["query_string"]) and _is_utf8(scope.get("raw_path") or b"")):
+        return Failure(Code.BAD_REQUEST, "the address is not UTF-8")
+    return None
+
+
+def _is_utf8(raw: bytes) -> bool:
+    if b"%" not in raw and raw.isascii():
+        return True
+    try:
+        unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

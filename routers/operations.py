@@ -1,0 +1,120 @@
+"""For those who keep the server running: its health, its settings, and the page at its root."""
+
+import html
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from config.config import Settings, describe
+from model.envelope import Code, Envelope, failed, ok
+from model.schemas import HealthOut, LiveOut, ServiceOut, SettingOut
+from routers.answers import answer
+from routers.deps import Config
+from routers.docs import page, refusals
+from utils.utils import SECOND, local_second
+
+router = APIRouter(tags=["operations"])
+
+
+async def _health(request: Request) -> dict[str, Any]:
+    """What is known without asking anyone: the probe's last word, the writer's queue."""
+    state = request.state
+    seen = state.database.seen
+    up = state.database.is_up and not state.writer.storage_full
+    facts = seen.facts
+    commit = state.writer.last_commit
+    return {
+        "status": "ok" if up else "unavailable",
+        "timestamp": local_second(state.database.clock.now() // SECOND, state.zone),
+        "version": state.settings.app.version,
+        "uptime_s": round(time.monotonic() - state.started, 1),
+        "database": {
+            "status": seen.status,
+            "engine": facts.engine if facts else state.settings.engine_kind,
+            "version": facts.version if facts else None,
+            "durability": None if facts is None else "full" if facts.durable else "relaxed",
+            "warning": facts.warning if facts else None,
+        },
+        "queue_depth": state.writer.depth,
+        "last_commit_age_s": None if commit is None else round(time.monotonic() - commit, 1),
+        "security": "off",
+    }
+
+
+Health = Annotated[dict[str, Any], Depends(_health)]
+
+
+@router.head("/health", include_in_schema=False)
+@router.get(
+    "/health",
+    operation_id="health",
+    response_model=Envelope[HealthOut],
+    responses={**refusals(), 503: {"model": Envelope[HealthOut], "description": "reports cannot be stored now"}},
+)
+async def health(health: Health) -> Response:
+    """Whether this process can store reports now: 200, or 503 with the same words."""
+    status = 200 if health["status"] == "ok" else 503
+    return answer(state_of(health), status, {"Cache-Control": "no-store"})
+
+
+def state_of(health: dict[str, Any]) -> bytes:
+    """The envelope of a state: success says whether it is a good one."""
+    return ok(health, "ok") if health["status"] == "ok" else failed(Code.DB_UNAVAILABLE, health["status"], health)
+
+
+@router.head("/health/live", include_in_schema=False)
+@router.get(
+    "/health/live",
+    operation_id="live",
+    response_model=Envelope[LiveOut],
+    responses=refusals(),
+)
+async def live() -> Response:
+    """That the process runs and its loop turns."""
+    return answer(ok({"status": "alive"}, "ok"), headers={"Cache-Control": "no-store"})
+
+
+@router.get(
+    "/config",
+    operation_id="config",
+    response_model=Envelope[dict[str, dict[str, SettingOut]]],
+    responses=refusals(),
+)
+async def config(settings: Config) -> Response:
+    """Every setting in force and where it comes from; secrets are absent."""
+    sections: dict[str, dict[str, object]] = {}
+    for section, key, value, source in describe(settings):
+        if value is not None:
+            sections.setdefault(section, {})[key] = {"value": value, "source": source}
+    return answer(ok(sections))
+
+
+def _links(settings: Settings) -> dict[str, str]:
+    docs = {"docs": "/docs", "redoc": "/redoc", "openapi": "/openapi.json"} if settings.app.docs else {}
+    return {**docs, "hosts": "/api/hosts", "containers": "/api/containers", "health": "/health", "config": "/config"}
+
+
+@router.get("/", operation_id="root", response_model=Envelope[ServiceOut], responses=refusals())
+async def root(request: Request, settings: Config, health: Health) -> Response:
+    """What this service is; a browser gets a page."""
+    links = _links(settings)
+    if "text/html" in request.headers.get("accept", ""):
+        return _page(settings, health, links)
+    app = settings.app
+    body = ok({"name": app.title, "version": app.version, "description": app.description, "links": links})
+    return answer(body, headers={"Vary": "Accept"})
+
+
+def _page(settings: Settings, health: dict[str, Any], links: dict[str, str]) -> Response:
+    database = health["database"]
+    words = {
+        "title": settings.app.title,
+        "description": settings.app.description,
+        "version": settings.app.version,
+        "state": health["status"],
+        "database": f"{database['engine']} {database['version'] or ''} ({database['status']})",
+    }
+    escaped = {name: html.escape(word) for name, word in words.items()}
+    items = "".join(f'<li><a href="{address}">{name}</a></li>' for name, address in links.items())
+    return page("home.html", **escaped, links=items)

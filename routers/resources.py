@@ -1,0 +1,175 @@
+"""The intake: where agents report."""
+
+import asyncio
+import logging
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from database.rows import Stored
+from logger import event
+from model.envelope import Code, Envelope, Failure, failed, ok
+from model.schemas import Batch, BatchItem, BatchOut, LegacyReport, Report, StoredOut
+from routers.answers import answer
+from routers.bodies import MAX_BATCH_BYTES, MAX_REPORT_BYTES, read
+from routers.deps import Writing
+from routers.docs import body, refusals
+from routers.errors import invalid, log_refusal
+from services.oddities import MAX_SKEW_S, oddities
+from utils.utils import SECOND, local_second
+
+logger = logging.getLogger(__name__)
+R = TypeVar("R", bound=Report)
+router = APIRouter(tags=["intake"])
+KEY = {"in": "header", "name": "Idempotency-Key", "required": False}
+KEY_RULE = {"schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}}
+MAX_KEY = 255
+_KEY_WORDS = {"description": "names this report: a repeat is stored once"}
+_DOCS: dict[str, Any] = {"parameters": [{**KEY, **KEY_RULE, **_KEY_WORDS}]}
+_REFUSALS = refusals(408, 413, 415, 422, 503)
+
+
+@router.post(
+    "/api/resources",
+    operation_id="post_report",
+    response_model=Envelope[StoredOut],
+    responses=_REFUSALS,
+    openapi_extra={**body("Report"), **_DOCS},
+)
+async def post_report(request: Request, writer: Writing) -> Response:
+    """Stores one report. 200 means that it is committed."""
+    key = _key(request)
+    report = _parse(Report, request, await read(request, MAX_REPORT_BYTES))
+    return _stored(request, await writer.submit(report, key))
+
+
+@router.post(
+    "/monitor_info",
+    operation_id="post_monitor_info",
+    response_model=Envelope[StoredOut],
+    responses=_REFUSALS,
+    openapi_extra={**body("LegacyReport"), **_DOCS},
+)
+async def post_monitor_info(request: Request, writer: Writing) -> Response:
+    """Stores one report of an older agent: `node_name` may stand for `host_name`, the host's fields may be flat."""
+    key = _key(request)
+    report = _parse(LegacyReport, request, await read(request, MAX_REPORT_BYTES, any_type=True))
+    return _stored(request, await writer.submit(report, key))
+
+
+@router.post(
+    "/api/resources/batch",
+    operation_id="post_batch",
+    response_model=Envelope[BatchOut],
+    responses={207: {"model": Envelope[BatchOut], "description": "some reports were refused"}, **_REFUSALS},
+    openapi_extra=body("Batch"),
+)
+async def post_batch(request: Request, writer: Writing) -> Response:
+    """Stores up to 500 reports, each by itself; a retryable code inside means: send that report again."""
+    raw = await read(request, MAX_BATCH_BYTES)
+    items = _reports(raw)
+    _trace(raw)
+    results = await asyncio.gather(*(_one(request, writer, item) for item in items))
+    if all(result["resultCode"] == Code.OK for result in results):
+        return answer(ok({"results": results}, f"report_count: {len(results)}"))
+    return answer(failed(Code.PARTIAL, "some reports were refused", {"results": results}), 207)
+
+
+def _key(request: Request) -> str | None:
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return None
+    key = keys[0]
+    if len(keys) > 1 or not 1 <= len(key) <= MAX_KEY or not all("!" <= letter <= "~" for letter in key):
+        raise Failure(Code.BAD_REQUEST, "Idempotency-Key: 1 to 255 visible ASCII characters")
+    return key
+
+
+def _parse(model: type[R], request: Request, raw: bytes) -> R:
+    """Validates the bytes in one pass, and notes what is odd about what is valid."""
+    try:
+        report = model.model_validate_json(raw, context={"zone": request.state.zone})
+    except ValidationError as error:
+        raise _invalid(error) from None
+    _trace(raw)
+    _note(request, report)
+    return report
+
+
+def _invalid(error: ValidationError) -> Failure:
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    if errors and errors[0]["type"] == "json_invalid":
+        return _unreadable(errors[0]["msg"])
+    return invalid({**one, "loc": one["loc"] or ("body",)} for one in errors)
+
+
+def _unreadable(reason: str) -> Failure:
+    """A number of thousands of digits is JSON, though the parser gives up on it: what it breaks is a field's rule."""
+    if "number out of range" in reason:
+        return invalid([{"loc": ("body",), "type": "number", "msg": "a number has too many digits"}])
+    return Failure(Code.BAD_JSON, "the body is not JSON, not UTF-8, or nested too deep")
+
+
+def _trace(raw: bytes) -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("received body=%s", raw.decode(errors="replace"))
+
+
+def _note(request: Request, report: Report) -> None:
+    state = request.state
+    now = state.database.clock.now() // SECOND
+    earliest, latest = (local_second(now + skew, state.zone).replace("T", " ") for skew in (-MAX_SKEW_S, MAX_SKEW_S))
+    for oddity in oddities(report, earliest, latest):
+        suppressed = state.oddities.allow((report.host.host_name, oddity))
+        if suppressed is not None:
+            logger.warning(event(oddity, host=report.host.host_name, suppressed=suppressed or None))
+
+
+def _stored(request: Request, stored: Stored) -> Response:
+    data = {
+        "host_id": stored.host_id,
+        "containers_count": stored.containers_count,
+        "timestamp": local_second(stored.received_at // SECOND, request.state.zone),
+    }
+    headers = {"Idempotent-Replayed": "true"} if stored.replayed else None
+    return answer(ok(data, f"container_count: {stored.containers_count}"), headers=headers)
+
+
+def _reports(raw: bytes) -> list[Any]:
+    try:
+        return Batch.model_validate(from_json(raw)).reports
+    except ValidationError as error:
+        raise _invalid(error) from None
+    except ValueError as error:
+        raise _unreadable(str(error)) from None
+
+
+async def _one(request: Request, writer: Writing, item: object) -> dict[str, Any]:
+    """What becomes of one report of a batch."""
+    try:
+        report = BatchItem.model_validate(item, context={"zone": request.state.zone})
+        _note(request, report)
+        stored = await writer.submit(report, report.idempotency_key)
+    except ValidationError as error:
+        return _refused(request, _invalid(error))
+    except Failure as failure:
+        return _refused(request, failure)
+    count = stored.containers_count
+    return _result(Code.OK, f"container_count: {count}", stored.host_id, count, replayed=stored.replayed)
+
+
+def _refused(request: Request, failure: Failure) -> dict[str, Any]:
+    log_refusal(request, failure)
+    return _result(failure.code, failure.message, None, None, replayed=False)
+
+
+def _result(code: Code, message: str, host_id: int | None, count: int | None, *, replayed: bool) -> dict[str, Any]:
+    return {
+        "resultCode": code,
+        "message": message,
+        "host_id": host_id,
+        "containers_count": count,
+        "replayed": replayed,
+    }

@@ -1,0 +1,1 @@
+"""What decides something, and the scheduler of background jobs."""

@@ -1,0 +1,80 @@
+"""The database servers of a test session, and services on fresh databases of each engine."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.servers import MariaDb, MySql, Server, available
+from tests.service import Service, running, settings_for
+
+# What cannot run here is left out, and the end of `make test` says so in red.
+LEFT_OUT: dict[str, str] = {name: reason for name, reason in available().items() if reason}
+ENGINES = [name for name in ("sqlite", "mariadb", "mysql") if name not in LEFT_OUT]
+SERVER_CLASSES: dict[str, type[Server]] = {"mariadb": MariaDb, "mysql": MySql}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what needs a database server as slow: `make check` leaves it out."""
+    for item in items:
+        engine = item.callspec.params.get("engine") if hasattr(item, "callspec") else None
+        if engine in SERVER_CLASSES:
+            item.add_marker("slow")
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Callable[[str], Server]]:
+    """Gives the session's server of an engine, started when it is first asked for."""
+    started: dict[str, Server] = {}
+    with ExitStack() as stack:
+
+        def server(engine: str) -> Server:
+            if engine in LEFT_OUT:
+                pytest.skip(LEFT_OUT[engine])
+            if engine not in started:
+                started[engine] = stack.enter_context(SERVER_CLASSES[engine]())
+            return started[engine]
+
+        yield server
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def new_url(servers: Callable[[str], Server], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Gives the URL of a fresh, empty database of an engine."""
+
+    def url(engine: str) -> str:
+        if engine == "sqlite":
+            return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/test.db"
+        server = servers(engine)
+        return server.url(server.create_database())
+
+    return url
+
+
+@pytest.fixture(scope="module")
+def service(engine: str, new_url: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service on each engine, shared by a module's tests: they use host names of their own."""
+    with running(settings_for(new_url(engine), tmp_path_factory.mktemp("service"))) as one:
+        yield one
+
+
+@pytest.fixture
+def fresh(engine: str, new_url: Callable[[str], str], tmp_path: Path) -> Iterator[Service]:
+    """A service on each engine with an empty database of this test alone."""
+    with running(settings_for(new_url(engine), tmp_path)) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def sqlite(new_url: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service on SQLite alone, for what no engine has a say in."""
+    with running(settings_for(new_url("sqlite"), tmp_path_factory.mktemp("service"))) as one:
+        yield one

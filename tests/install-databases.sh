@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Installs the database servers that the tests start, and wrk: MariaDB as a package, MySQL in a directory tree of
+# Debian sid, because Debian's releases have no MySQL. What is there already is left alone. To get a newer MySQL,
+# remove the tree.
+set -euo pipefail
+
+tree="${XDG_CACHE_HOME:-$HOME/.cache}/resource-monitor/mysql-sid"
+unfinished="$tree.unfinished"
+
+red() { printf '\033[31m%s\033[0m\n' "$*" >&2; }
+
+# An archive that is being renewed, or a busy mirror, mostly answers the second time.
+twice() { "$@" || { sleep 5; "$@"; }; }
+
+has_mysql() { [ -x "$tree/usr/sbin/mysqld" ]; }
+
+missing_packages() {
+    # Only the programs: the package mariadb-server would also start a server of its own.
+    if [ ! -x /usr/sbin/mariadbd ]; then echo mariadb-server-core; fi
+    if [ ! -x /usr/bin/my_print_defaults ]; then echo mariadb-client-core; fi # mariadb-install-db calls it
+    if ! command -v wrk >/dev/null; then echo wrk; fi
+    if ! has_mysql && [ ! -x /usr/sbin/debootstrap ]; then echo debootstrap; fi
+}
+
+install_packages() {
+    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
+}
+
+remove_unfinished() {
+    # An interrupted debootstrap leaves these mounted; what stays mounted is not removed.
+    umount -q "$unfinished/proc" "$unfinished/sys" "$unfinished/dev" 2>/dev/null || true
+    rm -rf --one-file-system "$unfinished"
+}
+
+make_tree() {
+    remove_unfinished
+    debootstrap --variant=minbase --include=mysql-server-core sid "$unfinished" >"$tree.log" 2>&1 || return 1
+    rm -rf "$unfinished"/var/cache/apt/archives/*.deb
+    chmod 1777 "$unfinished/tmp"
+    mv "$unfinished" "$tree"
+}
+
+install_mysql() {
+    mkdir -p "$(dirname "$tree")"
+    exec 9>"$tree.lock"
+    flock 9 # another run may be making the tree
+    if has_mysql; then return; fi
+    echo "installing MySQL from Debian sid into $tree"
+    if ! twice make_tree; then
+        tail -n 5 "$tree.log" >&2 || true
+        red "MySQL is left out: debootstrap failed twice; the tests run on SQLite and MariaDB only"
+    fi
+}
+
+main() {
+    local packages
+    mapfile -t packages < <(missing_packages)
+    if [ "${#packages[@]}" -eq 0 ] && has_mysql; then return; fi
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        has_mysql || packages+=(MySQL)
+        echo "Only root on Debian can install what the tests need besides Python; left out with their tests: ${packages[*]}"
+        return
+    fi
+    if [ "${#packages[@]}" -gt 0 ]; then
+        echo "installing ${packages[*]}"
+        twice install_packages "${packages[@]}" || { red "apt-get failed twice: ${packages[*]} not installed"; exit 1; }
+    fi
+    has_mysql || install_mysql
+}
+
+main

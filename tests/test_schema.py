@@ -1,0 +1,143 @@
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, event, inspect
+from sqlalchemy.schema import CreateTable
+
+from config.config import ROOT
+from database.schema import NotReady
+from model.models import leases, metadata
+from tests.schema_engine import Crash, Saboteur, Target, target
+
+NewUrl = Callable[[str], str]
+
+PREPARE = """
+import sys
+from zoneinfo import ZoneInfo
+from tests.schema_engine import target
+with target(sys.argv[1]) as one:
+    one.prepare()
+"""
+
+
+@pytest.fixture
+def empty(engine: str, new_url: NewUrl) -> Iterator[Target]:
+    with target(new_url(engine)) as one:
+        yield one
+
+
+@pytest.fixture
+def ready(empty: Target) -> Target:
+    empty.prepare()
+    return empty
+
+
+def differences(engine: Engine) -> object:
+    with engine.begin() as connection:
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+
+def definitions(one: Target) -> dict[str, str]:
+    """Each table as the server would write it: also what Alembic does not compare, such as collations."""
+    names = sorted(metadata.tables)
+    if one.engine.dialect.name == "sqlite":
+        return {name: str(one.sql("SELECT sql FROM sqlite_master WHERE tbl_name = :n", n=name)) for name in names}
+    return {name: one.sql(f"SHOW CREATE TABLE {name}")[0][1] for name in names}
+
+
+def tables(one: Target) -> set[str]:
+    return set(inspect(one.engine).get_table_names())
+
+
+def test_migrations_make_the_tables_of_the_models(ready: Target) -> None:
+    assert differences(ready.engine) == []
+
+
+def test_migrations_write_them_as_the_models_do(ready: Target, engine: str, new_url: NewUrl) -> None:
+    with target(new_url(engine)) as other:
+        metadata.create_all(other.engine)
+        assert definitions(ready) == definitions(other)
+
+
+def test_a_ready_schema_costs_one_select(ready: Target) -> None:
+    statements: list[str] = []
+    event.listen(ready.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    ready.prepare()
+    assert [sql.split()[0] for sql in statements if not sql.startswith("BEGIN")] == ["SELECT"]
+
+
+def test_an_older_process_runs_on_a_newer_schema(ready: Target) -> None:
+    ready.sql("UPDATE alembic_version SET version_num = 'not-born-yet'")
+    ready.prepare(migrate=False)
+    assert ready.sql("SELECT version_num FROM alembic_version") == [("not-born-yet",)]
+
+
+def test_without_migration_a_start_names_the_command_and_changes_nothing(empty: Target) -> None:
+    with pytest.raises(NotReady, match=r"python manage\.py db upgrade"):
+        empty.prepare(migrate=False)
+    assert tables(empty) == set()
+
+
+def test_a_migration_killed_at_any_point_runs_again(empty: Target) -> None:
+    for passes in range(200):
+        try:
+            with Saboteur(empty.engine, passes):
+                empty.prepare()
+            break
+        except Crash:
+            continue
+    assert passes > 10
+    assert differences(empty.engine) == []
+
+
+def test_eight_processes_come_up_on_an_empty_database(engine: str, new_url: NewUrl) -> None:
+    url = new_url(engine)
+    command = [sys.executable, "-W", "error", "-c", PREPARE, url]
+    started = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(8)]
+    errors = [process.communicate(timeout=100)[1] for process in started]
+    assert [(process.returncode, error) for process, error in zip(started, errors, strict=True)] == [(0, "")] * 8
+    with target(url) as one:
+        assert differences(one.engine) == []
+        assert len(one.sql("SELECT version_num FROM alembic_version")) == 1
+
+
+def test_threads_may_prepare_different_databases_at_once(engine: str, new_url: NewUrl) -> None:
+    urls = [new_url(engine) for _ in range(4)]
+
+    def prepare(url: str) -> None:
+        with target(url) as one:
+            one.prepare()
+
+    threads = [threading.Thread(target=prepare, args=(url,)) for url in urls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for url in urls:
+        with target(url) as one:
+            assert differences(one.engine) == []
+
+
+def test_a_dead_owner_is_replaced_when_its_lease_runs_out(empty: Target) -> None:
+    with empty.engine.begin() as connection:
+        connection.execute(CreateTable(leases))
+        end = datetime(1970, 1, 1) + timedelta(microseconds=empty.dialect.now(connection)) + timedelta(seconds=1)  # noqa: DTZ001 - as the columns are
+        values = {"name": "migration", "owner": "dead", "fence": 7, "expires_at": end}
+        connection.execute(leases.insert().values(values))
+    empty.prepare()
+    assert differences(empty.engine) == []
+    assert empty.sql("SELECT owner, fence FROM leases") == [(None, 8)]
+
+
+@pytest.mark.parametrize("strange", ["hosts", "containers", "reports", "leases"])
+def test_tables_of_strangers_are_refused_and_not_touched(empty: Target, strange: str) -> None:
+    empty.sql(f"CREATE TABLE {strange} (name VARCHAR(9))")
+    with pytest.raises(NotReady, match=strange):
+        empty.prepare()
+    assert tables(empty) == {strange}

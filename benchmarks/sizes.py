@@ -41,7 +41,8 @@ def measure(environ: dict[str, str]) -> None:
     fill(engine, dialect)
     rows = REPORTS * CONTAINERS
     total = size(engine, settings)
-    name = dialect.facts(engine.connect()).engine
+    with engine.connect() as connection:
+        name = dialect.facts(connection).engine
     engine.dispose()
     sys.stdout.write(f"{name}: {total / rows:.0f} bytes per container row ({total >> 20} MiB for {rows} rows)\n")
 
@@ -73,8 +74,8 @@ def size(engine: Engine, settings: Settings) -> int:
     """The database's bytes: the file, or what the server says of its tables."""
     if settings.sqlite_path:
         with engine.connect() as connection:
-            connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
-        return settings.sqlite_path.stat().st_size
+            pages = connection.execute(text("PRAGMA page_count")).scalar_one()
+            return int(pages * connection.execute(text("PRAGMA page_size")).scalar_one())
     statement = "SELECT SUM(data_length + index_length) FROM information_schema.tables WHERE table_schema = DATABASE()"
     with engine.connect() as connection:
         for table in ("hosts", "reports", "containers", "rollup_pending"):

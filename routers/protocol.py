@@ -38,7 +38,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own arguments
         super().__init__(*args, **kwargs)
         self._unparsed = bytearray()
-        self._head_bytes = 0  # of the parts that are complete
+        self._fields = self._head_bytes = 0  # of the parts that are complete
         self._silent_bytes = 0  # parsed since the parser last had something to tell
         self._in_body = False
         self._deaf = False
@@ -85,6 +85,7 @@ class Protocol(HttpToolsProtocol):
                 self.parser.feed_data(piece)
             except httptools.HttpParserUpgrade as upgrade:
                 piece = self._head_without_upgrade() + piece[upgrade.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)  # the old one takes the rest for another protocol
             else:
                 return
 
@@ -98,7 +99,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_bytes = self._silent_bytes = 0
+        self._fields = self._head_bytes = self._silent_bytes = 0
         self._in_body = False
         self._timer = self._timer or self.loop.call_later(HEAD_TIMEOUT_S, self._head_overdue)
 
@@ -110,8 +111,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._silent_bytes = 0
+        self._fields += 1
         self._head_bytes += len(name) + len(value) + 4
-        if len(self.headers) >= MAX_HEADERS or self._head_bytes > MAX_HEADER_BYTES:
+        if self._fields > MAX_HEADERS or self._head_bytes > MAX_HEADER_BYTES:
             raise too_large()
         if not self._in_body:  # a trailer must not pass for a header
             super().on_header(name, value)

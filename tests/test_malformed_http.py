@@ -58,7 +58,7 @@ FLOODS = {
     "long-request-line": b"GET /" + b"a" * 8_200 + b" HTTP/1.1\r\nHost: h\r\n\r\n",
     "long-query": b"GET /api/hosts?q=" + b"a" * 8_200 + b" HTTP/1.1\r\nHost: h\r\n\r\n",
     "trailers": CHUNKED + b"0\r\n" + b"".join(b"X-%d: a\r\n" % number for number in range(101)) + b"\r\n",
-    "chunk-extension": CHUNKED + b"2;" + b"a" * 60_000 + b"\r\n{}\r\n0\r\n\r\n",
+    "chunk-extension": CHUNKED + b"2;" + b"a" * 100_000 + b"\r\n{}\r\n0\r\n\r\n",
     "empty-lines": b"\r\n" * 30_000,
 }
 

@@ -40,6 +40,7 @@ def _utc(local: datetime, zone: tzinfo | None) -> datetime | None:
         return None
 
 
+@lru_cache(maxsize=8192)
 def local_time(value: object) -> datetime | None:
     """A naive time of whatever the driver gives: MySQL's zero dates and a clockless agent's words are no times."""
     if isinstance(value, str):
@@ -50,6 +51,7 @@ def local_time(value: object) -> datetime | None:
     return value.replace(tzinfo=None) if isinstance(value, datetime) else None
 
 
+@lru_cache(maxsize=65_536)
 def clean(value: object) -> str:
     """A name as an intake would keep it: trimmed, so that the next report finds it, and of at most 255 characters.
 
@@ -81,6 +83,7 @@ def host_values(row: Record) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=8192)
 def _second(value: object) -> datetime | None:
     """MySQL would round a fraction, and MariaDB cut it."""
     local = local_time(value)

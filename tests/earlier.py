@@ -1,13 +1,15 @@
 """The database of the owner's earlier server, as its SQLAlchemy models made it."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Float, ForeignKey, Integer, MetaData, String, Table, insert
+from sqlalchemy import Column, DateTime, Float, ForeignKey, Integer, MetaData, String, Table, insert, select
 
+from model.models import containers
 from tests.schema_engine import Target
 
 NOON = datetime(2025, 6, 23, 12, 0, 0)  # noqa: DTZ001 - local times, as the agents sent them
+HOUR = timedelta(hours=1)
 HOST = {"cpu_percentage": 3.9, "cpu_cores": 16, "cpu_threads": 32, "memory_usage": 18.1, "memory_percentage": 57.9}
 CONTAINER = {
     "engine_type": "docker",
@@ -71,3 +73,23 @@ class Earlier:
     def _add(self, table: Table, rows: list[dict[str, Any]]) -> None:
         with self._target.engine.begin() as connection:
             connection.execute(insert(table), rows)
+
+
+def small(one: Target) -> None:
+    """Two hosts with a present and a past."""
+    earlier = Earlier(one)
+    earlier.add_host(1, "web-1")
+    earlier.add_host(2, "web-2", NOON + HOUR)
+    earlier.add_container(1, 1, "web", get_datetime=NOON - HOUR)
+    earlier.add_container(2, 1, "db", status="exited")
+    earlier.add_container(3, 1, "web")
+    earlier.add_container(4, 2, "web", get_datetime=NOON + HOUR)
+
+
+def rows(one: Target, table: Table = containers) -> list[dict[str, Any]]:
+    with one.engine.begin() as connection:
+        return [dict(row) for row in connection.execute(select(table)).mappings()]
+
+
+def of(one: Target, table: Table, id_: int) -> dict[str, Any]:
+    return next(row for row in rows(one, table) if row["id"] == id_)

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -10,20 +8,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, event, inspect
 from sqlalchemy.schema import CreateTable
 
-from config.config import ROOT
 from database.schema import NotReady
 from model.models import leases, metadata
-from tests.schema_engine import Crash, Saboteur, Target, target
+from tests.schema_engine import Crash, Saboteur, Target, prepare_in_processes, target
 
 NewUrl = Callable[[str], str]
-
-PREPARE = """
-import sys
-from zoneinfo import ZoneInfo
-from tests.schema_engine import target
-with target(sys.argv[1]) as one:
-    one.prepare()
-"""
 
 
 @pytest.fixture
@@ -98,10 +87,7 @@ def test_a_migration_killed_at_any_point_runs_again(empty: Target) -> None:
 
 def test_eight_processes_come_up_on_an_empty_database(engine: str, new_url: NewUrl) -> None:
     url = new_url(engine)
-    command = [sys.executable, "-W", "error", "-c", PREPARE, url]
-    started = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(8)]
-    errors = [process.communicate(timeout=100)[1] for process in started]
-    assert [(process.returncode, error) for process, error in zip(started, errors, strict=True)] == [(0, "")] * 8
+    assert prepare_in_processes(url, 8) == [(0, "")] * 8
     with target(url) as one:
         assert differences(one.engine) == []
         assert len(one.sql("SELECT version_num FROM alembic_version")) == 1

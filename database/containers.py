@@ -36,7 +36,15 @@ def page(connection: Connection, query: ContainerQuery, host_id: int | None = No
     keys = [_SORTS[name].turned(query.sort.startswith("-"))]
     # Never the row's id: the next report gives the same container another one.
     keys += [_SORTS[other] for other in ("host_name", "container_name") if other != name]
-    return fetch(connection, statement, sort=query.sort, keys=keys, limit=query.limit, cursor=query.cursor)
+    return fetch(
+        connection,
+        statement,
+        sort=query.sort,
+        keys=keys,
+        among_equal=containers.c.id,
+        limit=query.limit,
+        cursor=query.cursor,
+    )
 
 
 def _conditions(query: ContainerQuery) -> list[ColumnElement[bool]]:

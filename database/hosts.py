@@ -28,7 +28,10 @@ from model.queries import HostQuery
 from utils.utils import moment
 
 _ALIVE = (
-    select(hosts.c.id, hosts.c.sampled_at, hosts.c.interval_s)
+    select(hosts.c.id, hosts.c.sampled_at, hosts.c.last_seen, hosts.c.interval_s)
+    # Of a small table MySQL would rather read all rows, and so wait for locks on hosts that were not asked for.
+    .with_hint(hosts, "FORCE INDEX (PRIMARY)", "mysql")
+    .with_hint(hosts, "FORCE INDEX (PRIMARY)", "mariadb")
     .where(hosts.c.id.in_(bindparam("ids", expanding=True)), hosts.c.deleted_at.is_(None))
     .order_by(hosts.c.id)
 )
@@ -144,7 +147,15 @@ def page(connection: Connection, query: HostQuery, presence: Presence) -> Page:
     keys = [SORTS[name].turned(query.sort.startswith("-"))]
     if name not in ("host_name", "id"):
         keys.append(Key(hosts.c.id))
-    return fetch(connection, statement, sort=query.sort, keys=keys, limit=query.limit, cursor=query.cursor)
+    return fetch(
+        connection,
+        statement,
+        sort=query.sort,
+        keys=keys,
+        among_equal=hosts.c.id,
+        limit=query.limit,
+        cursor=query.cursor,
+    )
 
 
 def _conditions(query: HostQuery, presence: Presence) -> list[ColumnElement[bool]]:

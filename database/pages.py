@@ -100,11 +100,22 @@ def _from(keys: Sequence[Key], values: Sequence[Any]) -> ColumnElement[bool]:
 
 
 def fetch(
-    connection: Connection, query: Select[Any], *, sort: str, keys: Sequence[Key], limit: int, cursor: str | None
+    connection: Connection,
+    query: Select[Any],
+    *,
+    sort: str,
+    keys: Sequence[Key],
+    among_equal: ColumnElement[int],
+    limit: int,
+    cursor: str | None,
 ) -> Page:
-    """Fetches a page of a query, and counts what the query gives in all where the page is not all of it."""
+    """Fetches a page of a query, and counts what the query gives in all where the page is not all of it.
+
+    Rows of equal key stand in the order of `among_equal`, so that those given already are the first ones.
+    """
     labelled = query.add_columns(*(key.expression.label(f"key_{position}") for position, key in enumerate(keys)))
-    ordered = labelled.order_by(*(key.expression.desc() if key.descending else key.expression.asc() for key in keys))
+    order = [key.expression.desc() if key.descending else key.expression.asc() for key in keys]
+    ordered = labelled.order_by(*order, among_equal)
     values, given = decode(cursor, sort, keys) if cursor else ([], 0)
     if cursor:
         ordered = ordered.where(_from(keys, values))

@@ -99,7 +99,7 @@ async def delete_host(request: Request, host_id: HostId, db: Db, writer: Writing
 
 async def _forget(db: Database, writer: Writer, host_id: int) -> bool:
     """Hides the host between two batches; raises a Failure if that is not done by the deadline of a report."""
-    if not db.is_up:
+    if not db.ready or db.seen.status in ("down", "read_only"):
         raise unavailable()
     now = db.clock.now()
     hidden = writer.run(lambda connection: hosts.hide(connection, host_id, now))

@@ -95,4 +95,5 @@ class Wire:
             received += piece
         head, _, body = received.partition(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
-        return httpx.Response(int(status.split()[1]), headers=[line.split(": ", 1) for line in lines], content=body)
+        headers = {name: value for name, _, value in (line.partition(": ") for line in lines)}
+        return httpx.Response(int(status.split()[1]), headers=headers, content=body)

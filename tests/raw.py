@@ -26,8 +26,9 @@ class Answer(NamedTuple):
         return code
 
 
-def connect(service: Service) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", service.port), TIMEOUT_S)
+def connect(server: Service | int) -> socket.socket:
+    """A connection to a service, or to whatever listens on a port."""
+    return socket.create_connection(("127.0.0.1", server if isinstance(server, int) else server.port), TIMEOUT_S)
 
 
 def received(connection: socket.socket) -> bytes:

@@ -159,15 +159,15 @@ def test_the_largest_counts_are_stored_on_every_engine(service: Service) -> None
 @pytest.mark.parametrize("name", ["host_name", "container_name", "cluster_name", "node_name", "engine_type", "status"])
 @pytest.mark.parametrize("value", ["1", "true", "[]", "{}", '["x"]', "1.5"])
 def test_a_text_is_a_text(sqlite: Service, name: str, value: str) -> None:
-    body = {"host_name": '{"host": {"host_name": %s}}'}.get(
-        name, '{"host": {"host_name": "t"}, "containers": [{"container_name": "c", "%s": %%s}]}' % name
-    )
+    host, container = {"host_name": '"t"', name: value}, {"container_name": '"c"', name: value}
+    texts = [", ".join(f'"{field}": {text}' for field, text in one.items()) for one in (host, container)]
     with unwritten(sqlite):
-        refused(sqlite.client.post("/api/resources", content=body % value), 422, "VALIDATION")
+        body = f'{{"host": {{{texts[0]}}}, "containers": [{{{texts[1]}}}]}}'
+        refused(sqlite.client.post("/api/resources", content=body), 422, "VALIDATION")
 
 
-@pytest.mark.parametrize("value", ["-1", "604800.5", "1e9", "NaN", "Infinity", "true", '"x"', "[]"])
-def test_an_age_beyond_a_week_or_below_zero_is_refused(sqlite: Service, value: str) -> None:
+@pytest.mark.parametrize("value", ["null", "-1", "604800.5", "1e9", "NaN", "Infinity", "true", '"x"', "[]"])
+def test_an_age_that_is_no_number_from_zero_to_a_week_is_refused(sqlite: Service, value: str) -> None:
     with unwritten(sqlite):
         [error] = refused(post(sqlite, "aged", "report", "age_s", value), 422, "VALIDATION")["errors"]
     assert error["loc"] == ["age_s"]

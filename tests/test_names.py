@@ -15,12 +15,12 @@ NAMES = [
     "cafe\u0301",
     "😀",
     "😁",
-    "👩‍👩‍👧",
+    "👩\u200d👩\u200d👧",
     "서버-1",
-    "서버-２",
+    "서버-\uff12",
     "straße",
     "strasse",
-    "ｗｅｂ",
+    "\uff57eb",
     "a b",
     "a  b",
     "a\u00a0b",
@@ -77,7 +77,7 @@ def test_host_names_survive_exactly_and_stay_apart(service: Service) -> None:
 
 
 def test_container_texts_survive_exactly(service: Service) -> None:
-    containers = [{field: name for field in TEXTS[1:]} for name in NAMES]
+    containers = [dict.fromkeys(TEXTS[1:], name) for name in NAMES]
     stored(service.post(report("container texts", *containers)))
     shown = containers_of(service, "container texts")
     assert [{field: one[field] for field in TEXTS[1:]} for one in shown] == sorted(

@@ -1,166 +1,44 @@
-"""The settings as frozen sections: their keys, their defaults and what each key accepts.
+"""The settings as frozen sections: their keys and their defaults."""
 
-The description beside a type completes the sentence "give ..." of a refusal.
-"""
-
-import logging as log
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict
 
-ROOT = Path(__file__).resolve().parent.parent
-Source = Literal["default", "file", "environment"]
-
-# SQLAlchemy's own URL grammar, but user, host and database are required and an unescaped @ in the password is not.
-SERVER_URL = re.compile(
-    r"(?:mysql|mysql\+pymysql|mariadb)://[^:/@]+(?::[^@]*)?@"
-    r"(?P<host>\[[^\]/?]+\]|[^/:?@\[\]\s]+)(?::(?P<port>\d{1,5}))?/[^?/]+(?:\?.*)?"
+from config.kinds import (
+    ROOT,
+    SERVER_URL,
+    SQLITE_URL,
+    CaFile,
+    Charset,
+    Count,
+    CountFromOne,
+    Flag,
+    Headers,
+    Level,
+    LogFile,
+    LogFormat,
+    Methods,
+    Name,
+    OptionalName,
+    Origins,
+    Password,
+    Port,
+    RemoteHost,
+    RemotePort,
+    Seconds,
+    ServerLevel,
+    Source,
+    SslMode,
+    Text,
+    Url,
+    Workers,
+    Zone,
 )
-SQLITE_URL = re.compile(r"sqlite:///(?P<path>[^?]+)")
 
-
-def _require(condition: bool) -> None:  # noqa: FBT001 - reads as a sentence where it is called
-    """Refuse the value; the words come from the field's description, so none are needed here."""
-    if not condition:
-        raise ValueError
-
-
-def _listed(value: object) -> object:
-    return [word for part in value.split(",") if (word := part.strip())] if isinstance(value, str) else value
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _origin_list(origins: list[str]) -> list[str]:
-    # Origins are compared letter by letter, so one with a path or a closing slash would never match.
-    _require(all(re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+", origin) for origin in origins))
-    return origins
-
-
-def _token_list(words: list[str]) -> list[str]:
-    _require(all(re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", word, re.ASCII) for word in words))
-    return words
-
-
-def _log_file(path: Path) -> Path:
-    _require(not (ROOT / path).is_dir())
-    return ROOT / path
-
-
-def _existing_file(path: Path | None) -> Path | None:
-    _require(path is None or (ROOT / path).is_file())
-    return ROOT / path if path else None
-
-
-def _log_format(text: str) -> str:
-    try:
-        log.Formatter(text).format(log.makeLogRecord({"request_id": "-"}))
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError from error
-    return text
-
-
-def _zone(name: str | None) -> str | None:
-    try:
-        return name and ZoneInfo(name).key
-    except (ZoneInfoNotFoundError, OSError) as error:  # OSError: "Asia" is a folder of the zone database
-        raise ValueError from error
-
-
-def _database_url(url: SecretStr | None) -> SecretStr | None:
-    text = url.get_secret_value() if url else ""
-    if server := SERVER_URL.fullmatch(text):
-        _require(int(server["port"] or 3306) in range(1, 65536))
-    elif text:
-        file = SQLITE_URL.fullmatch(text)
-        _require(file is not None and file["path"] != ":memory:" and not (ROOT / file["path"]).is_dir())
-    return url
-
-
-Flag = Annotated[bool, Field(description="true or false (yes/no, on/off and 1/0 are understood too)")]
-Count = Annotated[int, Field(ge=0, description="a whole number, 0 or more")]
-CountFromOne = Annotated[int, Field(ge=1, description="a whole number, 1 or more")]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number of seconds above 0")]
-Text = Annotated[str, Field(description="any text")]
-Name = Annotated[str, Field(min_length=1, description="a text that is not empty")]
-OptionalName = Annotated[str | None, Field(description="a name, or nothing")]
-Password = Annotated[SecretStr | None, Field(description="the password, or nothing")]
-Port = Annotated[int, Field(ge=0, le=65535, description="a whole number from 0 to 65535, where 0 takes any free port")]
-RemotePort = Annotated[int, Field(ge=1, le=65535, description="a whole number from 1 to 65535")]
-RemoteHost = Annotated[str | None, Field(pattern=r"^[^\s/@]+$", description="a host name or address and nothing else")]
-Url = Annotated[
-    SecretStr | None,
-    AfterValidator(_database_url),
-    Field(
-        description="sqlite:///path/to/file.db or mysql://user:password@host:3306/database (mysql+pymysql:// and "
-        "mariadb:// are understood too) with @ : / % # ? in the password written as %40 %3A %2F %25 %23 %3F"
-    ),
-]
-Charset = Annotated[
-    Literal["utf8mb4"],
-    BeforeValidator(_lower),
-    Field(description="utf8mb4, because every other character set loses names (emoji, for one)"),
-]
-SslMode = Annotated[
-    Literal["disabled", "preferred", "required", "verify_ca", "verify_identity"],
-    BeforeValidator(_lower),
-    Field(description="disabled, preferred, required, verify_ca or verify_identity"),
-]
-CaFile = Annotated[
-    Path | None, AfterValidator(_existing_file), Field(description="the path of an existing PEM file, or nothing")
-]
-ServerLevel = Annotated[
-    Literal["critical", "error", "warning", "info", "debug", "trace"],
-    BeforeValidator(_lower),
-    Field(description="critical, error, warning, info, debug or trace"),
-]
-Workers = Annotated[
-    Annotated[int, Field(ge=1)] | Literal["auto"],
-    BeforeValidator(_lower),
-    Field(description="a whole number, 1 or more, or auto"),
-]
-Zone = Annotated[
-    str | None,
-    AfterValidator(_zone),
-    Field(description="a time zone's name such as Asia/Seoul, or nothing for the machine's own"),
-]
-Words = Annotated[list[str], BeforeValidator(_listed)]
-Origins = Annotated[
-    Words,
-    AfterValidator(_origin_list),
-    Field(description="* or a comma-separated list such as https://a.example,http://b.example:3000 without paths"),
-]
-Methods = Annotated[
-    Words,
-    AfterValidator(_token_list),
-    BeforeValidator(_upper),
-    Field(description="* or a comma-separated list of methods such as GET,POST"),
-]
-Headers = Annotated[
-    Words, AfterValidator(_token_list), Field(description="* or a comma-separated list of header names")
-]
-Level = Annotated[
-    Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"],
-    BeforeValidator(_upper),
-    Field(description="CRITICAL, ERROR, WARNING, INFO or DEBUG"),
-]
-LogFormat = Annotated[
-    str,
-    AfterValidator(_log_format),
-    Field(description="a format of Python's logging such as %(asctime)s - %(levelname)s - %(message)s"),
-]
-LogFile = Annotated[Path, AfterValidator(_log_file), Field(description="the path of a file, not of a folder")]
+__all__ = ["ROOT", "SECTIONS", "SERVER_URL", "SQLITE_URL", "Settings", "Source"]
 
 
 class Section(BaseModel):

@@ -21,14 +21,15 @@ MAX_AGE_S = 604_800
 
 # Refused in every text: C0, DEL, C1, line and paragraph separators, bidirectional overrides and isolates.
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+# What follows the first letter; surrounding white space is trimmed, so no maxLength says the same.
+_REST = rf"([^{_CONTROL}]{{0,253}}[^{_CONTROL}\s])?"
 _NAME_SCHEMA = {
     "type": "string",
     "minLength": 1,
-    "maxLength": 255,
-    "pattern": rf"^[\t\n\r ]*[^{_CONTROL}\s]([^{_CONTROL}]*[^{_CONTROL}\s])?[\t\n\r ]*$",
+    "pattern": rf"^[\t\n\r ]*[^{_CONTROL}\s]{_REST}[\t\n\r ]*$",
     "description": "1 to 255 characters after trimming; no control or bidirectional-override characters",
 }
-_WORD_SCHEMA = {**_NAME_SCHEMA, "minLength": 0, "pattern": rf"^[^{_CONTROL}]*$"}
+_WORD_SCHEMA = {**_NAME_SCHEMA, "minLength": 0, "pattern": rf"^[\t\n\r ]*([^{_CONTROL}\s]{_REST})?[\t\n\r ]*$"}
 _PLAIN = rf"^[^{_CONTROL}]*$"
 
 Name = Annotated[

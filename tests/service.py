@@ -17,6 +17,7 @@ from sqlalchemy import Engine, text
 from config.config import ROOT, Settings, load
 from database.dialect import Role, dialect_for
 from main import create_app, options
+from tests import canary
 from tests.processes import free_port
 
 KEPT = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")
@@ -70,7 +71,8 @@ class Service:
         self._server = uvicorn.Server(uvicorn.Config(self.app, **given))
         self._thread = threading.Thread(target=self._server.run, name="service")
         self.url = f"http://127.0.0.1:{given['port']}"
-        self.client = httpx.Client(base_url=self.url, timeout=30)
+        hooks = {"response": [canary.check_response]}
+        self.client = httpx.Client(base_url=self.url, timeout=30, event_hooks=hooks)
         self._engine: Engine | None = None
 
     @property
@@ -103,6 +105,7 @@ class Service:
         self._thread.join(40)
         if self._engine:
             self._engine.dispose()
+        canary.check_logs(self.settings.logging.file_path)
 
     def post(self, body: object, path: str = "/api/resources", **headers: str) -> httpx.Response:
         """Posts JSON; header names take `_` for `-`."""
@@ -146,5 +149,8 @@ def process(arguments: list[str], environ: Mapping[str, str], folder: Path) -> I
         try:
             yield child
         finally:
+            canary.check_process(child.pid)
             child.kill()
             child.wait(20)
+            out.flush()
+            canary.check_logs(folder / "out.log")

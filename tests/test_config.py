@@ -400,7 +400,7 @@ def test_several_workers_on_sqlite_are_refused(ini: Folder) -> None:
 
 def test_a_default_that_this_machine_cannot_serve_is_refused_too(ini: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     ini.path.parent.joinpath("logs", "app.log").mkdir(parents=True)
-    monkeypatch.setattr("config.settings.ROOT", ini.path.parent)
+    monkeypatch.setattr("config.kinds.ROOT", ini.path.parent)
     assert "[logging] file_path = 'logs/app.log' (from the default) is refused" in ini.refusal()
 
 

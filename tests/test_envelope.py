@@ -8,6 +8,7 @@ from fastapi import routing
 
 from model.envelope import STATUS, Code, failed, ok
 from tests.envelopes import Operation, envelope, operations
+from tests.logs import Reader
 from tests.service import SAMPLE, Service, report
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
@@ -108,12 +109,10 @@ def test_bug_on_a_page_is_an_envelope_too(sqlite: Service, path: str, monkeypatc
 
 @pytest.mark.usefixtures("exploding")
 def test_traceback_of_a_bug_is_in_the_log_alone_below_its_line(sqlite: Service) -> None:
-    before = len(sqlite.log)
+    log = Reader(sqlite)
     sqlite.client.get("/api/hosts", headers={"x-request-id": "find-me"})
     sqlite.client.get("/health/live")
-    while "route=/health/live" not in sqlite.log[before:]:
-        pass
-    lines = sqlite.log[before:].splitlines()
+    lines = log.until("route=/health/live")
     first = next(number for number, line in enumerate(lines) if " ERROR - bug method=GET path=/api/hosts " in line)
     assert "find-me" in lines[first]
     below = [line for line in lines if line.startswith("| ")]
@@ -192,7 +191,7 @@ def test_errors_name_every_wrong_field_and_are_at_most_ten(sqlite: Service) -> N
     flat = {"reports": [{"host": {}, "containers": 5, "age_s": -1}] * 50}
     results = envelope(sqlite.post(flat, "/api/resources/batch"))["data"]["results"]
     assert {result["resultCode"] for result in results} == {"VALIDATION"}
-    limits = [("limit", "x")] + [(f"misspelt-{number}", "1") for number in range(30)]
+    limits = {"limit": "x", **{f"misspelt-{number}": "1" for number in range(30)}}
     assert len(envelope(sqlite.client.get("/api/hosts", params=limits))["data"]["errors"]) == 10
 
 

@@ -1,10 +1,12 @@
 """The service: `app` for `uvicorn main:app`, and `python main.py`, which serves it with the options it needs."""
 
 import asyncio
+import errno
 import logging
 import os
 import platform
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -16,7 +18,7 @@ from starlette.routing import Match
 
 import logger
 from config.config import ROOT, ConfigError, Settings, load, zone_of
-from database.database import Database
+from database.database import Database, StartRefused
 from database.writer import Writer
 from logger import Throttle, event
 from routers import containers, docs, errors, hosts, operations, resources
@@ -27,16 +29,20 @@ from services.jobs import Jobs
 
 log = logging.getLogger("main")
 
-# How long a start waits for the database before it answers without one.
-START_WAIT_S = 2.5
+# How long a start waits for the database's first word before it answers without one.
+START_WAIT_S = 1.5
+POLL_S = 0.01
 KEEP_ALIVE_S = 75
 DRAIN_S = 20
 # Set for the processes that `serve` starts: what they lack under plain uvicorn is named at start.
 SERVED = "RESOURCE_MONITOR_SERVED"
-FLAGS = (
-    f"--http httptools --timeout-keep-alive {KEEP_ALIVE_S} --timeout-graceful-shutdown {DRAIN_S} "
-    "--no-server-header --no-proxy-headers"
-)
+FLAGS = {
+    "--http": " routers.protocol:Protocol",
+    "--timeout-keep-alive": f" {KEEP_ALIVE_S}",
+    "--timeout-graceful-shutdown": f" {DRAIN_S}",
+    "--no-server-header": "",
+    "--no-proxy-headers": "",
+}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -78,9 +84,12 @@ def create_app(settings: Settings) -> FastAPI:
 async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     """Starts the parts in the order in which they need each other, and stops them the other way round."""
     zone = zone_of(settings)
-    database = Database(settings, zone)
+    try:
+        database = Database(settings, zone)
+    except ConfigError as error:  # what only a library can judge, as the content of ssl_ca
+        raise StartRefused(f"configuration: {error}") from None
     _announce(settings)
-    await asyncio.to_thread(database.start, START_WAIT_S)
+    await _open(database)
     writer = Writer(database, zone)
     jobs = Jobs(writer)
     try:
@@ -102,13 +111,23 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         log.info(event("stopped", pid=os.getpid()))
 
 
+async def _open(database: Database) -> None:
+    """Lets the first request of a healthy start find a database, and that of any other an answer at once."""
+    database.start(0)
+    deadline = time.monotonic() + START_WAIT_S
+    while database.seen.status == "starting" and time.monotonic() < deadline:  # noqa: ASYNC110 - a thread tells
+        await asyncio.sleep(POLL_S)
+
+
 def _announce(settings: Settings) -> None:
     version, python = settings.app.version, platform.python_version()
     log.info(event("started", version=version, engine=settings.engine_kind, python=python, pid=os.getpid()))
     for warning in settings.warnings:
         log.warning(warning)
-    if not os.environ.get(SERVED):
-        log.warning("plain uvicorn lacks options that `python main.py` sets; give it: %s", FLAGS)
+    given = {argument.partition("=")[0] for argument in sys.argv}
+    missing = " ".join(flag + value for flag, value in FLAGS.items() if flag not in given)
+    if missing and not os.environ.get(SERVED):
+        log.warning("plain uvicorn lacks options that `python main.py` sets; give it: %s", missing)
 
 
 def methods_of(app: FastAPI, path: str) -> set[str]:
@@ -148,6 +167,7 @@ def serve(settings: Settings) -> None:
 
     os.environ[SERVED] = "1"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again once it has drained
+    _refuse_taken_port(settings)
     _greet(settings)
     several = settings.server.reload or settings.server_workers > 1
     logs = logger.start(settings) if several else None
@@ -156,6 +176,22 @@ def serve(settings: Settings) -> None:
     finally:
         if logs:
             logs.stop()
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    """Asks before anything else starts: uvicorn would find out only once the database is open."""
+    host, port = settings.server.host, settings.server.port
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, protocol) as probe:
+                if os.name == "posix":  # on Windows it would let two servers share the port
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as error:
+        own = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        name = f"port = {port}" if own else f"host = {host}"
+        remedy = "a port that is free" if own else "an address of this machine, or 0.0.0.0 for all of them"
+        sys.exit(f"configuration: [server] {name} is refused by the system ({error.strerror}): give {remedy}.")
 
 
 def _greet(settings: Settings) -> None:

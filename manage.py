@@ -14,7 +14,7 @@ from config.config import ConfigError, Entry, Settings, describe, load, zone_of
 from database import hosts, schema
 from database.database import SCHEMA_TIMEOUT_S
 from database.dialect import Role, dialect_for
-from database.faults import classify, number_of
+from database.faults import Fault, classify
 
 
 @click.group()
@@ -89,7 +89,10 @@ def _engine(settings: Settings, read_timeout_s: int = 60) -> Iterator[Engine]:
     except schema.NotReady as reason:
         raise click.ClickException(str(reason)) from None
     except DBAPIError as error:
-        raise click.ClickException(f"the database refused: {classify(error).name} {number_of(error) or ''}") from None
+        if classify(error) is Fault.SCHEMA:
+            raise click.ClickException("the database has no tables yet: run `python manage.py db upgrade`") from None
+        words = error.orig.args[-1] if error.orig and error.orig.args else classify(error).name
+        raise click.ClickException(f"the database cannot be used: {words}") from None
     finally:
         engine.dispose()
 

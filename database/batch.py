@@ -38,12 +38,13 @@ class Move:
         self.id: int = row.id
         self.sampled_at = micros(row.sampled_at) if row.sampled_at else None
         self.interval_s: float | None = row.interval_s
-        self.last_seen = 0
+        self.last_seen = micros(row.last_seen) if row.last_seen else 0
         self.newest: Prepared | None = None
 
     def take(self, report: Prepared, now: int) -> None:
         """Moves the host if the report is not older than what it has; presence moves with every report."""
-        self.last_seen = max(self.last_seen, report.received_at)
+        known = self.last_seen if self.last_seen <= now + FUTURE else 0
+        self.last_seen = max(known, report.received_at)
         if self.sampled_at is not None and report.sampled_at < self.sampled_at <= now + FUTURE:
             return
         if self.sampled_at is not None:
@@ -68,9 +69,12 @@ class Move:
 
 
 def part(batch: Sequence[Prepared]) -> None:
-    """Moves reports of one host and one microsecond apart: the moment is half of a report's identity."""
+    """Moves reports of one host and one microsecond apart: the moment is half of a report's identity.
+
+    The one received first keeps its moment: a lost COMMIT of it may have been executed under that one.
+    """
     taken: set[tuple[int, int]] = set()
-    for report in batch:
+    for report in sorted(batch, key=lambda report: report.received_at):
         while (report.host_id, report.sampled_at) in taken:
             report.sampled_at += 1
         taken.add((report.host_id, report.sampled_at))
@@ -112,4 +116,5 @@ def _moves(batch: Sequence[Prepared], locked: dict[int, Record], now: int) -> li
 
 def is_ours(row: Record, report: Prepared) -> bool:
     """Tells whether a stored report is this very one, written by a COMMIT whose answer was lost."""
-    return bool(row.content_hash == report.content_hash and micros(row.received_at) == report.received_at)
+    found = (row.report_key, row.content_hash, micros(row.received_at))
+    return bool(found == (report.report_key, report.content_hash, report.received_at))

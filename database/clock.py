@@ -20,8 +20,12 @@ class Clock:
         return time.monotonic_ns() // 1_000
 
     def measured(self, database_now: int, before: int, after: int) -> None:
-        """Takes the database's time, which was read between two moments of the monotonic clock."""
-        self._offset = database_now - (before + after) // 2
+        """Takes the database's time, which was read between two moments of the monotonic clock.
+
+        The true offset lies between two bounds, wide apart if the answer was slow: what is known is moved no further
+        than into them, so that a slow answer does not move a clock that is right.
+        """
+        self._offset = min(max(self._offset, database_now - after), database_now - before)
 
     def now(self) -> int:
         """The present moment."""

@@ -73,7 +73,7 @@ class Database:
         self._schema_ready = threading.Event()
         self._stopping = threading.Event()
         self._lock: Any = None
-        self._told = ""
+        self._told: object = None
         self._thread = threading.Thread(target=self._watch, name="probe", daemon=True)
         for engine in (self.writer_engine, self._read_engine):
             event.listen(engine, "handle_error", _leave_server)
@@ -178,17 +178,27 @@ class Database:
         """Notes what was seen; a change of state is one line, however many requests it costs."""
         before, known = self._seen, facts or self._seen.facts
         self._seen = Seen(status, time.monotonic(), known)
-        if (before.status, self._told) == (status, reason):
+        if "read_only" in (status, before.status):
+            self._leave()
+        news = (status, reason, facts and (facts.durable, facts.warning))
+        if self._told == news:
             return
-        self._told = reason
+        self._told = news
         if status == "up" and known:
             durability = "full" if known.durable else "relaxed"
             logger.info(line("database_up", engine=known.engine, version=known.version, durability=durability))
             self._warn(known)
         else:
             logger.error(line("database_down", state=status, reason=reason))
-            if status == "read_only" and before.status == "up":
-                self._read_engine.dispose()
+
+    def _leave(self) -> None:
+        """Gives every connection up but the writer's, which is refused and so leaves by itself.
+
+        A server that may not write any more still answers, so that nothing else would ever end a connection to it, and
+        its name may lead to another server by now.
+        """
+        self._probe_engine.dispose()
+        self._read_engine.dispose()
 
     @staticmethod
     def _warn(facts: ServerFacts) -> None:

@@ -1,12 +1,14 @@
 """The embedded SQLite file."""
 
+import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 
 from config.config import Settings
 from database.dialect import PRESENCE, STATE, STATEMENT_TIMEOUT_S, TARGET, Role, ServerFacts
@@ -29,6 +31,14 @@ def sqlite_module() -> Any:  # noqa: ANN401 - a module
         return import_module("sqlite3")
 
 
+def make_private(path: Path) -> None:
+    """Makes the file, if there is none, readable for its owner alone; SQLite gives its logs the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # O_EXCL: a file that is there is not even opened, for closing it would end the locks this process has on it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
 class Sqlite:
     """The embedded file: WAL, synchronous=FULL, one writing connection a process."""
 
@@ -49,7 +59,7 @@ class Sqlite:
     def engine(self, role: Role) -> Engine:
         """Makes an engine whose transactions begin where SQLAlchemy begins them: the writer's take the lock at once."""
         engine = create_engine(
-            f"sqlite+pysqlite:///{self._path}",
+            URL.create("sqlite+pysqlite", database=str(self._path)),
             module=self._module,
             connect_args={"check_same_thread": False, "timeout": STATEMENT_TIMEOUT_S},
             pool_size=role.size,
@@ -58,6 +68,7 @@ class Sqlite:
             echo=self._settings.database.echo,
             hide_parameters=True,
         )
+        event.listen(engine, "do_connect", lambda *_: make_private(self._path))
         event.listen(engine, "connect", lambda raw, record: self._prepare_session(raw, record, role))
         if not role.writes:
             event.listen(engine, "before_cursor_execute", _restart_deadline)

@@ -13,7 +13,8 @@ class Fault(Enum):
     """What happened, by what is safe to do about it."""
 
     CONFLICT = auto()  # rolled back in full by the server: the batch may be written again at once
-    LOCK_WAIT = auto()  # only the statement was undone: roll back, then again, the second time in halves
+    LOCK_WAIT = auto()  # only the statement was undone: roll back, then again past the hosts that are held
+    BUSY = auto()  # another process writes to the SQLite file: nothing was done
     NO_CONNECTION = auto()  # nothing was sent
     REFUSED = auto()  # credentials, schema name or rights: nothing was sent, a person has to act
     LOST = auto()  # the connection died: harmless before COMMIT was sent, unknown afterwards
@@ -44,9 +45,6 @@ _NUMBERS = {
 }
 BY_NUMBER = {number: fault for fault, numbers in _NUMBERS.items() for number in numbers}
 
-# Answers that prove the server judged a COMMIT and undid it; a conflict at COMMIT is Galera's or Group Replication's.
-ROLLED_BACK = frozenset({Fault.CONFLICT, Fault.READ_ONLY})
-
 # A read-only server refuses to write, yet SQLAlchemy would keep its connections in the pool.
 LEAVE_SERVER = frozenset({1047, 1290, 1792, 1836})
 
@@ -54,8 +52,8 @@ _SQLITE = (
     ("unique constraint failed", Fault.DUPLICATE),
     ("foreign key constraint failed", Fault.HOST_GONE),
     ("constraint failed", Fault.DATA),
-    ("locked", Fault.LOCK_WAIT),
-    ("busy", Fault.LOCK_WAIT),
+    ("locked", Fault.BUSY),
+    ("busy", Fault.BUSY),
     ("disk is full", Fault.STORAGE_FULL),
     ("disk i/o error", Fault.STORAGE_FULL),
     ("unable to open", Fault.STORAGE_FULL),
@@ -77,9 +75,54 @@ def number_of(error: DBAPIError) -> int | None:
 def classify(error: DBAPIError) -> Fault:
     """Names what an error means; a number nobody foresaw is OTHER, or LOST if the driver says so."""
     number = number_of(error)
+    unforeseen = Fault.LOST if error.connection_invalidated else Fault.OTHER
     if number is None:
         text = str(error.orig).lower()
-        return next((fault for words, fault in _SQLITE if words in text), Fault.OTHER)
+        return next((fault for words, fault in _SQLITE if words in text), unforeseen)
     if number == 1180 and "149" in str(error.orig):  # Galera: certification lost, rolled back  # noqa: PLR2004
         return Fault.CONFLICT
-    return BY_NUMBER.get(number, Fault.LOST if error.connection_invalidated else Fault.OTHER)
+    return BY_NUMBER.get(number, unforeseen)
+
+
+def judged(error: DBAPIError) -> bool:
+    """Whether this answer to a COMMIT proves that it was undone.
+
+    A conflict at COMMIT is Galera's or Group Replication's verdict; a read-only server refuses; SQLite runs in this
+    process, so that whatever it says is its verdict.
+    """
+    fault = classify(error)
+    return fault in (Fault.CONFLICT, Fault.READ_ONLY) or (number_of(error) is None and fault in _SQLITE_FAULTS)
+
+
+_SQLITE_FAULTS = frozenset(fault for _, fault in _SQLITE)
+
+
+class Step(Enum):
+    """What the writer does next with a batch that was rolled back."""
+
+    AGAIN = auto()  # after a pause, the whole batch
+    LOOK_UP = auto()  # first find out what is stored already
+    PASS_OVER = auto()  # again, without the hosts that another transaction holds
+    ISOLATE = auto()  # in halves, until the guilty report stands alone
+    GIVE_UP = auto()  # it will not get better by itself before the deadline
+
+
+# What to do, how often, and what then. What is not named here is tried again until the deadline.
+_STEPS = {
+    Fault.CONFLICT: (Step.AGAIN, 5, Step.GIVE_UP),
+    Fault.LOCK_WAIT: (Step.PASS_OVER, 1, Step.ISOLATE),
+    Fault.DUPLICATE: (Step.LOOK_UP, 5, Step.ISOLATE),
+    Fault.HOST_GONE: (Step.AGAIN, 5, Step.ISOLATE),
+    Fault.DATA: (Step.ISOLATE, 1, Step.ISOLATE),
+    Fault.OTHER: (Step.ISOLATE, 1, Step.ISOLATE),
+    Fault.STORAGE_FULL: (Step.GIVE_UP, 1, Step.GIVE_UP),
+    Fault.SCHEMA: (Step.GIVE_UP, 1, Step.GIVE_UP),
+    Fault.TIMEOUT: (Step.GIVE_UP, 1, Step.GIVE_UP),
+    Fault.CORRUPT: (Step.GIVE_UP, 1, Step.GIVE_UP),
+}
+
+
+def next_step(fault: Fault, times: int) -> Step:
+    """Decides what follows a fault that a batch has met for the n-th time."""
+    step, limit, then = _STEPS.get(fault, (Step.AGAIN, times, Step.AGAIN))
+    return step if times <= limit else then

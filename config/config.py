@@ -196,7 +196,7 @@ def _refuse_contradictions(settings: Settings) -> None:
 
 def _correct(settings: Settings, warnings: Iterable[str]) -> Settings:
     cors, server = settings.cors, settings.server
-    found = [*warnings, *_idle_mysql(settings), *_unverified_tls(settings)]
+    found = [*warnings, *_idle_mysql(settings), *_url_parameters(settings), *_unverified_tls(settings)]
     if cors.allow_credentials and "*" in cors.allow_origins:
         cors = cors.model_copy(update={"allow_credentials": False})
         found.append("[cors] allow_credentials is off because allow_origins is *: list the origins to allow them")
@@ -210,6 +210,12 @@ def _idle_mysql(settings: Settings) -> Iterator[str]:
     mysql = settings.mysql
     if not (settings.database.url or mysql.host) and (mysql.user or mysql.password or mysql.database):
         yield "[mysql] has no host, so the embedded SQLite file is used: add host to use MySQL"
+
+
+def _url_parameters(settings: Settings) -> Iterator[str]:
+    url = settings.database.url
+    if url and url.get_secret_value().partition("?")[2] not in ("", "charset=utf8mb4"):  # that one is in force anyway
+        yield "[database] url: what follows ? is ignored; set [mysql] ssl_mode and ssl_ca, which apply to it too"
 
 
 def _unverified_tls(settings: Settings) -> Iterator[str]:

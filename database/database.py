@@ -21,7 +21,7 @@ from config.config import Settings
 from database import schema
 from database.clock import Clock
 from database.dialect import Role, ServerFacts, dialect_for
-from database.faults import LEAVE_SERVER, classify, number_of
+from database.faults import LEAVE_SERVER, classify, number_of, words_of
 from logger import event as line
 from model.envelope import Code, Failure
 
@@ -150,7 +150,7 @@ class Database:
             except schema.NotReady as reason:
                 self._tell("down", None, str(reason))
             except DBAPIError as error:
-                self._tell("down", None, f"{classify(error).name} {number_of(error) or ''}".strip())
+                self._tell("down", None, f"{classify(error).name}: {words_of(error)}")
             except Exception:  # the thread's top
                 logger.exception(line("probe_failed"))
                 self._tell("down", None, "probe failed")

@@ -72,6 +72,11 @@ def number_of(error: DBAPIError) -> int | None:
     return args[0] if args and isinstance(args[0], int) else None
 
 
+def words_of(error: DBAPIError) -> str:
+    """Gives the error's own words: they name hosts, users and databases, never a password."""
+    return str(error.orig.args[-1] if error.orig and error.orig.args else error.orig)
+
+
 def classify(error: DBAPIError) -> Fault:
     """Names what an error means; a number nobody foresaw is OTHER, or LOST if the driver says so."""
     number = number_of(error)

@@ -1,5 +1,6 @@
 """The database servers of a test session, and services on fresh databases of each engine."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,11 @@ from tests.service import Service, running, settings_for
 LEFT_OUT: dict[str, str] = {name: reason for name, reason in available().items() if reason}
 ENGINES = [name for name in ("sqlite", "mariadb", "mysql") if name not in LEFT_OUT]
 SERVER_CLASSES: dict[str, type[Server]] = {"mariadb": MariaDb, "mysql": MySql}
+
+
+def pytest_configure() -> None:
+    """The clients' own lines would drown the services'."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

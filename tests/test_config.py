@@ -563,3 +563,9 @@ def test_config_check_fails_with_the_sentence_on_stderr(ini: Folder) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("[server] port = 'x' (from SERVER_PORT) is refused: give ")
     assert result.stderr.count("\n") == 1
+
+
+def test_parameters_of_a_url_are_ignored_with_a_warning(ini: Folder) -> None:
+    url = "mysql://app:secret@127.0.0.1/db?charset=latin1&ssl_ca=/x"
+    warning = "[database] url: what follows ? is ignored; set [mysql] ssl_mode and ssl_ca, which apply to it too"
+    assert warning in ini.load("", DATABASE_URL=url).warnings

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from database import leases
 from database.adoption_plan import Plan, Times
 from database.adoption_state import ADOPTING, COLUMNS, CONTAINERS, EARLIER, HOSTS, VERSION, NotReady, look
-from database.dialect import Dialect
+from database.dialect import Dialect, insert_ignore
 from model import models
 from utils.utils import moment
 
@@ -38,12 +38,7 @@ CHUNK = 5_000
 # The columns have no types, so that the driver's values come as they are.
 _hosts = table(HOSTS, *map(column, COLUMNS["hosts"]))
 _containers = table(CONTAINERS, *map(column, COLUMNS["containers"]))
-_MARK = (
-    insert(models.rollup_pending)
-    .prefix_with("IGNORE", dialect="mysql")
-    .prefix_with("IGNORE", dialect="mariadb")
-    .prefix_with("OR IGNORE", dialect="sqlite")
-)
+_MARK = insert_ignore(models.rollup_pending)
 
 
 @dataclass(frozen=True, slots=True)

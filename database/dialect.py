@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Insert, Table, insert
 
 from config.config import Settings
 from database.rows import CONTAINER_COLUMNS, HOST_VALUES, Finisher, Row
@@ -67,6 +67,12 @@ class Dialect(Finisher, Protocol):
 TARGET = (*CONTAINER_COLUMNS, "host_id", "sampled_at")
 STATE = (*HOST_VALUES, "sampled_at", "containers_count", "containers_running", "interval_s")
 PRESENCE = ("last_seen", "expected_by")
+
+
+def insert_ignore(table: Table) -> Insert:
+    """An INSERT that leaves rows alone whose key is there already, as another instance may have just made them."""
+    made = insert(table).prefix_with("OR IGNORE", dialect="sqlite")
+    return made.prefix_with("IGNORE", dialect="mysql").prefix_with("IGNORE", dialect="mariadb")
 
 
 def dialect_for(settings: Settings) -> Dialect:

@@ -14,13 +14,13 @@ from sqlalchemy import (
     delete,
     exists,
     func,
-    insert,
     not_,
     or_,
     select,
     update,
 )
 
+from database.dialect import insert_ignore
 from database.pages import UNKNOWN, Key, Page, fetch
 from database.rows import Record
 from model.models import containers, hosts, reports, rollup_pending
@@ -38,12 +38,7 @@ _ALIVE = (
 _LOCK = {skip_locked: _ALIVE.with_for_update(skip_locked=skip_locked) for skip_locked in (False, True)}
 _FIND = select(hosts.c.host_name, hosts.c.id).where(hosts.c.host_name.in_(bindparam("names", expanding=True)))
 # Another instance may create the same host at the same moment; both then find the one row that is there.
-_CREATE = (
-    insert(hosts)
-    .prefix_with("IGNORE", dialect="mysql")
-    .prefix_with("IGNORE", dialect="mariadb")
-    .prefix_with("OR IGNORE", dialect="sqlite")
-)
+_CREATE = insert_ignore(hosts)
 
 
 def find(connection: Connection, names: Sequence[str]) -> dict[str, int]:

@@ -14,22 +14,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, insert, or_, select, update
+from sqlalchemy import Connection, Engine, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from database.dialect import Dialect
+from database.dialect import Dialect, insert_ignore
 from logger import event as line
 from model.models import leases
 from utils.utils import SECOND, moment
 
 logger = logging.getLogger(__name__)
 
-_CREATE = (
-    insert(leases)
-    .prefix_with("IGNORE", dialect="mysql")
-    .prefix_with("IGNORE", dialect="mariadb")
-    .prefix_with("OR IGNORE", dialect="sqlite")
-)
+_CREATE = insert_ignore(leases)
 # A renewal may fail twice before the lease runs out.
 _RENEWALS = 3
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, tuple_
 
+from database.dialect import insert_ignore
 from database.rows import HOST_VALUES, Prepared, Record
 from model.models import reports, rollup_pending
 from utils.utils import SECOND, moment
@@ -23,12 +24,7 @@ _BY_KEY = select(*_FOUND).where(reports.c.report_key.in_(bindparam("keys", expan
 _BY_IDENTITY = select(*_FOUND).where(
     tuple_(reports.c.host_id, reports.c.sampled_at).in_(bindparam("identities", expanding=True))
 )
-_TOUCH = (
-    insert(rollup_pending)
-    .prefix_with("IGNORE", dialect="mysql")
-    .prefix_with("IGNORE", dialect="mariadb")
-    .prefix_with("OR IGNORE", dialect="sqlite")
-)
+_TOUCH = insert_ignore(rollup_pending)
 
 
 def add(connection: Connection, batch: Sequence[Prepared]) -> None:

@@ -173,7 +173,7 @@ def test_a_backlog_fills_history_and_never_drags_the_present_back(service: Servi
 
 def test_each_touched_minute_is_marked_once(service: Service) -> None:
     for age in (0, 0, 180):
-        service.post({**report("minutes"), "age_s": age})
+        assert service.post({**report("minutes"), "age_s": age}).status_code == 200
     rows = service.sql(
         "SELECT minute FROM rollup_pending p JOIN hosts h ON h.id = p.host_id WHERE host_name = 'minutes'"
     )

@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pymysql
 import pytest
 
 from database import database, writer
@@ -100,6 +101,15 @@ def test_a_commit_that_executes_late_counts_once(server: Server, service: Servic
         time.sleep(1.5)
         server.resume()
         assert answer.result(10).status_code == 200
+    assert stored(service) == [("web", 1)]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_an_outage_beyond_the_deadline_leaves_nothing_to_be_written_later(service: Service) -> None:
+    service.post(report("host"))
+    with failing(service, "INSERT INTO reports", lambda: pymysql.err.OperationalError(2013, "lost"), times=1000):
+        assert service.post(report("host", "late")).status_code == 503
+    assert service.post(report("host", "web")).status_code == 200
     assert stored(service) == [("web", 1)]
 
 

@@ -139,7 +139,9 @@ def test_a_stop_writes_what_is_queued(new_url: Callable[[str], str], tmp_path: P
     with running(settings_for(new_url("sqlite"), tmp_path)) as one:
         bodies = [report(f"stop{n}", "web") for n in range(5)]
         with queued(one, *bodies) as posts:
-            one._server.should_exit = True
+            stop = asyncio.run_coroutine_threadsafe(writer_of(one).stop(), writer_of(one)._loop)
+            until(lambda: writer_of(one)._stopping)
+        stop.result(10)
         assert [post.result(10).status_code for post in posts] == [200] * 5
         assert one.sql("SELECT COUNT(*) FROM containers") == [(5,)]
 

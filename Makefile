@@ -1,6 +1,6 @@
 # One command each; `make help` lists them. Needs Python 3.11 or newer with its venv module.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types fix clean
+.PHONY: help run test check lint types bench fix clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -42,6 +42,10 @@ lint: $(VENV)/.installed-dev ## look for mistakes and for other formatting than 
 
 types: $(VENV)/.installed-dev ## check the types
 	@$(BIN)/mypy --strict $(OURS) tests
+
+bench: $(VENV)/.installed-dev ## measure validation, and what a row costs on disk (also on the server DATABASE_URL names)
+	@$(BIN)/python -m benchmarks.validation
+	@$(BIN)/python -m benchmarks.sizes
 
 fix: $(VENV)/.installed-dev ## correct what can be corrected automatically, and format
 	@$(BIN)/ruff check --fix

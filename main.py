@@ -113,7 +113,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
 
 async def _open(database: Database) -> None:
     """Lets the first request of a healthy start find a database, and that of any other an answer at once."""
-    database.start(0)
+    database.start()
     deadline = time.monotonic() + START_WAIT_S
     while database.seen.status == "starting" and time.monotonic() < deadline:  # noqa: ASYNC110 - a thread tells
         await asyncio.sleep(POLL_S)

@@ -196,7 +196,13 @@ def _refuse_contradictions(settings: Settings) -> None:
 
 def _correct(settings: Settings, warnings: Iterable[str]) -> Settings:
     cors, server = settings.cors, settings.server
-    found = [*warnings, *_idle_mysql(settings), *_url_parameters(settings), *_unverified_tls(settings)]
+    found = [
+        *warnings,
+        *_idle_mysql(settings),
+        *_url_parameters(settings),
+        *_echo(settings),
+        *_unverified_tls(settings),
+    ]
     if cors.allow_credentials and "*" in cors.allow_origins:
         cors = cors.model_copy(update={"allow_credentials": False})
         found.append("[cors] allow_credentials is off because allow_origins is *: list the origins to allow them")
@@ -216,6 +222,11 @@ def _url_parameters(settings: Settings) -> Iterator[str]:
     url = settings.database.url
     if url and url.get_secret_value().partition("?")[2] not in ("", "charset=utf8mb4"):  # that one is in force anyway
         yield "[database] url: what follows ? is ignored; set [mysql] ssl_mode and ssl_ca, which apply to it too"
+
+
+def _echo(settings: Settings) -> Iterator[str]:
+    if settings.database.echo:
+        yield "[database] echo is on: every SQL statement is logged, which slows the server down"
 
 
 def _unverified_tls(settings: Settings) -> Iterator[str]:

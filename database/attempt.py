@@ -27,6 +27,12 @@ class Attempt:
         self.committing = False
         self.look_up = False
 
+    def doubt(self) -> None:
+        """A COMMIT was sent and not answered: from now on nobody may be told that nothing was stored."""
+        self.unknown = True
+        for report in self.reports:
+            report.maybe_stored = True
+
     def halve(self) -> "list[Attempt]":
         """Gives both halves, each to be written by itself; a lock wait counts for them too: each one lasts seconds."""
         middle = len(self.reports) // 2

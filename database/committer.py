@@ -24,7 +24,7 @@ from database.faults import Fault, Step, classify, judged, next_step, number_of
 from database.host_ids import HostIds
 from database.rows import Prepared, Record, Stored
 from logger import Throttle, event
-from model.envelope import Code, Failure
+from model.envelope import Code, Failure, unavailable
 from utils.utils import micros, moment
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 PASS_OVER_S = 15
 # So many unforeseen errors are looked into, one by one; more are no single report's fault.
 MAX_SEARCHES = 32
-RETRY_AFTER = {"Retry-After": "2"}
 Outcome = Stored | Failure
 Outcomes = list[tuple[Prepared, Outcome]]
 
@@ -41,6 +40,7 @@ _UNKNOWN = "the outcome is not known yet; send the same report and key again"
 _GIVE_UP = {
     Fault.STORAGE_FULL: (Code.STORAGE_FULL, "the database has no space left; try again later"),
     Fault.CORRUPT: (Code.DB_UNAVAILABLE, "the database file is damaged; nothing is written until it is restored"),
+    Fault.UNWRITABLE: (Code.DB_UNAVAILABLE, "the database file cannot be written"),
     Fault.SCHEMA: (Code.DB_UNAVAILABLE, "the database's tables are not those of this version"),
     Fault.OTHER: (Code.DB_UNAVAILABLE, "the database could not take the report; try again"),
     Fault.TIMEOUT: (Code.DB_UNAVAILABLE, "the database took too long; try again"),
@@ -50,12 +50,7 @@ _GIVE_UP = {
     Fault.HOST_GONE: (Code.DB_UNAVAILABLE, "the report's host could not be found or made; try again"),
 }
 _NEW_CONNECTION = frozenset({Fault.LOST, Fault.NO_CONNECTION, Fault.REFUSED, Fault.READ_ONLY, Fault.OTHER})
-_ALARMING = frozenset({Fault.DATA, Fault.STORAGE_FULL, Fault.SCHEMA, Fault.CORRUPT, Fault.OTHER})
-
-
-def unavailable(message: str = "the database is not available; try again", code: Code = Code.DB_UNAVAILABLE) -> Failure:
-    """What a report gets that could not be written now but may be later."""
-    return Failure(code, message, headers=RETRY_AFTER)
+_ALARMING = frozenset({Fault.DATA, Fault.STORAGE_FULL, Fault.UNWRITABLE, Fault.SCHEMA, Fault.CORRUPT, Fault.OTHER})
 
 
 class Committer:
@@ -106,6 +101,8 @@ class Committer:
 
     def run(self, job: Callable[[Connection], Any]) -> Any:  # noqa: ANN401 - whatever the job gives
         """Runs a job's statements in one transaction between two batches."""
+        if self.last_fault is Fault.CORRUPT:
+            raise unavailable(_GIVE_UP[Fault.CORRUPT][1])
         connection = self.connection()
         try:
             result = job(connection)
@@ -151,6 +148,8 @@ class Committer:
         batches.part(attempt.reports)
         written = self._statements(connection, attempt.reports)
         attempt.committing = True
+        for report in written:
+            report.maybe_stored = True  # a deadline may pass while the answer is outstanding
         connection.commit()
         attempt.committing = False
         self.last_fault = None
@@ -183,7 +182,8 @@ class Committer:
         """Decides what an error means for the batch; on return the loop goes on with what is left of it."""
         fault = classify(error)
         self.last_fault, self.last_fault_at = fault, time.monotonic()
-        attempt.unknown = attempt.unknown or (attempt.committing and not judged(error))
+        if attempt.committing and not judged(error):
+            attempt.doubt()
         self._report(fault, error, len(attempt.reports))
         if fault in _NEW_CONNECTION or attempt.committing or error.connection_invalidated:
             self.close()

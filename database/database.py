@@ -21,9 +21,9 @@ from config.config import Settings
 from database import schema
 from database.clock import Clock
 from database.dialect import Role, ServerFacts, dialect_for
-from database.faults import LEAVE_SERVER, classify, number_of, words_of
+from database.faults import LEAVE_SERVER, Fault, classify, number_of, words_of
 from logger import event as line
-from model.envelope import Code, Failure
+from model.envelope import Code, unavailable
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -32,6 +32,7 @@ Status = Literal["starting", "up", "down", "read_only"]
 
 PROBE_S = 2.0
 RETRY_S = 1.0
+REFUSED_S = 4.0
 # A probe without an answer for so long means a database without one.
 STALE_S = 5.0
 PROBE_TIMEOUT_S = 2
@@ -78,15 +79,11 @@ class Database:
         for engine in (self.writer_engine, self._read_engine):
             event.listen(engine, "handle_error", _leave_server)
 
-    def start(self, wait_s: float) -> None:
-        """Begins to watch; waits a moment so that the first request of a healthy start finds a database.
-
-        Raises StartRefused when another process holds the SQLite file.
-        """
+    def start(self) -> None:
+        """Begins to watch. Raises StartRefused when another process holds the SQLite file."""
         if self._settings.sqlite_path:
             self._lock = claim(self._settings.sqlite_path)
         self._thread.start()
-        self._schema_ready.wait(wait_s)
 
     def stop(self) -> None:
         """Ends the probe and closes every connection."""
@@ -123,11 +120,11 @@ class Database:
         connection came free in `[database] pool_timeout_s` (OVERLOADED) or the database is away (DB_UNAVAILABLE).
         """
         if not self.ready:
-            raise _away()
+            raise unavailable()
         try:
             await asyncio.wait_for(self._slots.acquire(), self._settings.database.pool_timeout_s)
         except TimeoutError:
-            raise Failure(Code.OVERLOADED, "too many reads at once; try again", headers=_RETRY) from None
+            raise unavailable("too many reads at once; try again", Code.OVERLOADED) from None
         try:
             call = partial(copy_context().run, partial(self._read, query, *args, **kwargs))
             return await asyncio.get_running_loop().run_in_executor(self._threads, call)
@@ -140,7 +137,7 @@ class Database:
                 return query(connection, *args, **kwargs)
         except DBAPIError as error:
             logger.warning(line("read_failed", fault=classify(error).name, number=number_of(error)))
-            raise _away() from error
+            raise unavailable() from error
 
     def _watch(self) -> None:
         """The probe's thread: its top catches everything, for `/health` lives on it."""
@@ -150,13 +147,21 @@ class Database:
             except schema.NotReady as reason:
                 self._tell("down", None, str(reason))
             except DBAPIError as error:
+                self._refused = classify(error) is Fault.REFUSED
                 self._tell("down", None, f"{classify(error).name}: {words_of(error)}")
             except Exception:  # the thread's top
                 logger.exception(line("probe_failed"))
                 self._tell("down", None, "probe failed")
-            self._stopping.wait(PROBE_S if self._seen.status == "up" else RETRY_S)
+            self._stopping.wait(self._pause())
+
+    def _pause(self) -> float:
+        """Seconds until the next probe; many wrong passwords would lock the account."""
+        if self._seen.status == "up":
+            return PROBE_S
+        return REFUSED_S if self._refused else RETRY_S
 
     def _probe(self) -> None:
+        self._refused = False
         if not self.ready:
             self._prepare()
         with self._probe_engine.connect() as connection:
@@ -164,6 +169,7 @@ class Database:
             now = self.dialect.now(connection)
             self.clock.measured(now, before, self.clock.monotonic())
             facts = self.dialect.facts(connection)
+        self._schema_ready.set()  # not before the first reading of the database's clock
         self._tell("up" if facts.writable else "read_only", facts, "")
 
     def _prepare(self) -> None:
@@ -172,7 +178,6 @@ class Database:
             schema.prepare(engine, self.dialect, migrate=self._settings.database.migrate_on_start, zone=self._zone)
         finally:
             engine.dispose()
-        self._schema_ready.set()
 
     def _tell(self, status: Status, facts: ServerFacts | None, reason: str) -> None:
         """Notes what was seen; a change of state is one line, however many requests it costs."""
@@ -206,13 +211,6 @@ class Database:
             logger.warning(line("durability_relaxed", remedy="innodb_flush_log_at_trx_commit=1 and sync_binlog=1"))
         if facts.warning:
             logger.warning(line("database_warning", reason=facts.warning))
-
-
-_RETRY = {"Retry-After": "2"}
-
-
-def _away() -> Failure:
-    return Failure(Code.DB_UNAVAILABLE, "the database is not available; try again", headers=_RETRY)
 
 
 def _leave_server(context: ExceptionContext) -> None:

@@ -1,6 +1,7 @@
 """MySQL and MariaDB, by PyMySQL: every statement here works on MySQL 8.0.13 and MariaDB 10.6 alike."""
 
 import json
+import logging
 import ssl
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -24,19 +25,23 @@ from database.dialect import (
 from database.rows import Row, Value
 from utils.utils import micros
 
+INSERT = f"INSERT INTO containers ({','.join(TARGET)}) VALUES "  # noqa: S608 - column names of our own
+
+
+def literal(value: Value) -> str:
+    """Writes a value as SQL; `repr` of a float is the shortest text that reads back the same."""
+    if isinstance(value, str):
+        return _text(value)
+    return "NULL" if value is None else repr(value)
+
 
 @lru_cache(maxsize=65_536)
-def literal(value: Value) -> str:
-    """Writes a value as SQL.
+def _text(value: str) -> str:
+    """Writes text as SQL; cached, for names repeat in every report.
 
-    Text with a quote or a backslash goes as the hexadecimal literal that PyMySQL itself writes for bytes: it means the
-    same whether NO_BACKSLASH_ESCAPES is set or not. `repr` of a float is the shortest text that reads back the same.
-    Cached, for names repeat in every report.
+    With a quote or a backslash it goes as the hexadecimal literal that PyMySQL itself writes for bytes: that means the
+    same whether NO_BACKSLASH_ESCAPES is set or not.
     """
-    if value is None:
-        return "NULL"
-    if not isinstance(value, str):
-        return repr(value)
     return f"_utf8mb4 X'{value.encode().hex()}'" if "'" in value or "\\" in value else f"'{value}'"
 
 
@@ -89,10 +94,16 @@ class _Connection(pymysql.connections.Connection):
         return sslp if isinstance(sslp, ssl.SSLContext) else _unverified()
 
 
+def without_rows(record: logging.LogRecord) -> bool:
+    """Cuts the reports' values out of an echoed statement: they travel as its text, where others have parameters."""
+    if isinstance(record.msg, str) and record.msg.startswith(INSERT):
+        record.msg = f"{INSERT}..."
+    return True
+
+
 class MySql:
     """MySQL 8.0.13 and newer, MariaDB 10.6 and newer, by PyMySQL."""
 
-    INSERT = f"INSERT INTO containers ({','.join(TARGET)}) VALUES "  # noqa: S608 - column names of our own
     UPDATE = text(
         "UPDATE hosts h JOIN JSON_TABLE(:rows, '$[*]' COLUMNS (id BIGINT PATH '$.id', moves INT PATH '$.moves', "  # noqa: S608 - our own columns
         + ", ".join(f"{name} {kind} PATH '$.{name}'" for name, kind in _COLUMN_TYPES.items())
@@ -128,6 +139,7 @@ class MySql:
             hide_parameters=True,
         )
         event.listen(engine, "do_connect", lambda _dialect, _record, _args, given: _Connection(**given))
+        logging.getLogger("sqlalchemy.engine.Engine").addFilter(without_rows)
         event.listen(engine, "connect", lambda raw, _record: self._prepare_session(raw, role))
         return engine
 
@@ -223,7 +235,7 @@ class MySql:
     ) -> None:
         """Sends the text as it is: `%` in a name must not meet the driver's formatting."""
         for values in _packets(reports, packet):
-            connection.exec_driver_sql(self.INSERT + values, execution_options={"no_parameters": True})
+            connection.exec_driver_sql(INSERT + values, execution_options={"no_parameters": True})
 
     def update_hosts(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         """One statement for all hosts of a batch: the rows travel as one JSON parameter."""

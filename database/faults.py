@@ -4,6 +4,7 @@ Numbers: MySQL 8/9 and MariaDB error references (server 1000 and up, client 2000
 (1047, 1180, 31xx), TiDB (8xxx, 9xxx). SQLite has names instead.
 """
 
+import re
 from enum import Enum, auto
 
 from sqlalchemy.exc import DBAPIError
@@ -23,6 +24,7 @@ class Fault(Enum):
     HOST_GONE = auto()  # the host's row vanished under a cached id
     DATA = auto()  # one row's values are at fault
     STORAGE_FULL = auto()  # disk or table space
+    UNWRITABLE = auto()  # the SQLite file or its disk is read-only
     SCHEMA = auto()  # a table or column is missing
     TIMEOUT = auto()  # the statement took longer than it may
     CORRUPT = auto()  # the SQLite file is damaged: stop writing, never make it anew
@@ -57,7 +59,7 @@ _SQLITE = (
     ("disk is full", Fault.STORAGE_FULL),
     ("disk i/o error", Fault.STORAGE_FULL),
     ("unable to open", Fault.STORAGE_FULL),
-    ("readonly", Fault.READ_ONLY),
+    ("readonly", Fault.UNWRITABLE),
     ("malformed", Fault.CORRUPT),
     ("not a database", Fault.CORRUPT),
     ("no such table", Fault.SCHEMA),
@@ -84,7 +86,7 @@ def classify(error: DBAPIError) -> Fault:
     if number is None:
         text = str(error.orig).lower()
         return next((fault for words, fault in _SQLITE if words in text), unforeseen)
-    if number == 1180 and "149" in str(error.orig):  # Galera: certification lost, rolled back  # noqa: PLR2004
+    if number == 1180 and re.search(r"\b149\b", words_of(error)):  # Galera: certification lost, rolled back  # noqa: PLR2004
         return Fault.CONFLICT
     return BY_NUMBER.get(number, unforeseen)
 
@@ -121,6 +123,7 @@ _STEPS = {
     Fault.DATA: (Step.ISOLATE, 1, Step.ISOLATE),
     Fault.OTHER: (Step.ISOLATE, 1, Step.ISOLATE),
     Fault.STORAGE_FULL: (Step.GIVE_UP, 1, Step.GIVE_UP),
+    Fault.UNWRITABLE: (Step.GIVE_UP, 1, Step.GIVE_UP),
     Fault.SCHEMA: (Step.GIVE_UP, 1, Step.GIVE_UP),
     Fault.TIMEOUT: (Step.GIVE_UP, 1, Step.GIVE_UP),
     Fault.CORRUPT: (Step.GIVE_UP, 1, Step.GIVE_UP),

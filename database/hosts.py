@@ -70,12 +70,22 @@ def hide(connection: Connection, host_id: int, now: int) -> bool:
     return connection.execute(statement.values(deleted_at=moment(now), host_name=None)).rowcount > 0
 
 
+# Locked until the transaction ends, so that of several processes one removes a host's rows and none waits for it.
+_FORGOTTEN = (
+    select(hosts.c.id)
+    .where(hosts.c.deleted_at.is_not(None))
+    .order_by(hosts.c.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+
+
 def purge(connection: Connection, limit: int) -> int:
     """Removes up to `limit` rows of forgotten hosts, and a host itself once nothing refers to it; gives how many.
 
     By primary key, so that no more is locked than is removed.
     """
-    gone = connection.scalar(select(func.min(hosts.c.id)).where(hosts.c.deleted_at.is_not(None)))
+    gone = connection.scalar(_FORGOTTEN)
     if gone is None:
         return 0
     ids = connection.scalars(select(containers.c.id).where(containers.c.host_id == gone).limit(limit)).all()

@@ -65,6 +65,7 @@ class Prepared:
     report_key: bytes | None
     waiters: list[Any] = field(default_factory=list)
     host_id: int = 0
+    maybe_stored: bool = False
 
     @property
     def awaited(self) -> bool:

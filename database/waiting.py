@@ -13,9 +13,10 @@ from model.envelope import Failure
 class Waiter:
     """One request that waits for a report's outcome; several may wait for one report (repeats of its key)."""
 
-    __slots__ = ("deadline", "done", "future", "replayed")
+    __slots__ = ("deadline", "done", "future", "prepared", "replayed")
 
-    def __init__(self, future: asyncio.Future[Stored], deadline: float, *, replayed: bool) -> None:
+    def __init__(self, prepared: Prepared, future: asyncio.Future[Stored], deadline: float, *, replayed: bool) -> None:
+        self.prepared = prepared
         self.future = future
         self.deadline = deadline
         self.replayed = replayed
@@ -44,14 +45,14 @@ class Waiting:
     def add(self, prepared: Prepared, *, replayed: bool) -> asyncio.Future[Stored]:
         """One more request that waits for this report."""
         future: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
-        waiter = Waiter(future, time.monotonic() + self._timeout_s, replayed=replayed)
+        waiter = Waiter(prepared, future, time.monotonic() + self._timeout_s, replayed=replayed)
         prepared.waiters.append(waiter)
         self._waiters.append(waiter)
         return future
 
-    def expire(self, now: float, failure: Callable[[], Failure]) -> None:
+    def expire(self, now: float, failure: Callable[[Prepared], Failure]) -> None:
         """Answers those whose deadline has passed; infinity means everyone."""
         while self._waiters and (self._waiters[0].done or self._waiters[0].deadline <= now):
             waiter = self._waiters.popleft()
             if not waiter.done:
-                waiter.resolve(failure())
+                waiter.resolve(failure(waiter.prepared))

@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from database.committer import Committer, Outcome, Outcomes, unavailable
+from database.committer import Committer, Outcome, Outcomes
 from database.database import WRITER_TIMEOUT_S, Database
 from database.faults import Fault
 from database.rows import Prepared, Stored, prepare
 from database.waiting import Waiting
 from logger import event
-from model.envelope import Code, Failure
+from model.envelope import Code, Failure, unavailable
 from model.schemas import Report
 from utils.utils import SECOND, local_second
 
@@ -44,7 +44,7 @@ HELD_PAUSE_S = 0.05
 STOP_S = ACK_TIMEOUT_S + 2 * WRITER_TIMEOUT_S
 # So long after a refusal `/health` believes that the next report would be refused too: without traffic none is tried.
 BLOCKED_S = 30.0
-_BLOCKING = frozenset({Fault.STORAGE_FULL, Fault.CORRUPT, Fault.SCHEMA})
+_BLOCKING = frozenset({Fault.STORAGE_FULL, Fault.UNWRITABLE, Fault.CORRUPT, Fault.SCHEMA})
 
 
 class Writer:
@@ -76,10 +76,12 @@ class Writer:
         return len(self._queue)
 
     @property
-    def storage_full(self) -> bool:
-        """Whether the last try to write, not long ago, failed for want of space, of tables or of a sound file."""
+    def blocked(self) -> Code | None:
+        """Why the last try to write, not long ago, failed: for want of space, of tables or of a sound file."""
         fault, at = self._committer.last_fault, self._committer.last_fault_at
-        return fault in _BLOCKING and (fault is Fault.CORRUPT or time.monotonic() - at < BLOCKED_S)
+        if fault not in _BLOCKING or (fault is not Fault.CORRUPT and time.monotonic() - at >= BLOCKED_S):
+            return None
+        return Code.STORAGE_FULL if fault is Fault.STORAGE_FULL else Code.DB_UNAVAILABLE
 
     def submit(self, report: Report, key: str | None = None) -> asyncio.Future[Stored]:
         """Queues a validated report; the future ends when it is committed, or with a Failure that says why not.
@@ -150,9 +152,14 @@ class Writer:
             self._waiting.expire(time.monotonic(), self._late)
             self._forget_abandoned()
 
-    def _late(self) -> Failure:
-        message = "the outcome was not known in time; send the same report and key again"
-        return unavailable(message, Code.COMMIT_UNKNOWN if self._database.is_up else Code.DB_UNAVAILABLE)
+    @staticmethod
+    def _late(prepared: Prepared) -> Failure:
+        """What is told at the deadline; the report itself knows whether a COMMIT of it may have been executed."""
+        if prepared.maybe_stored:
+            return unavailable(
+                "the outcome was not known in time; send the same report and key again", Code.COMMIT_UNKNOWN
+            )
+        return unavailable("the database did not take the report in time; send it again")
 
     def _note(self, outcomes: Outcomes) -> None:
         """Takes the outcomes of a transaction, in the writer's thread."""

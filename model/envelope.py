@@ -85,6 +85,11 @@ class Failure(Exception):
         return STATUS[self.code]
 
 
+def unavailable(message: str = "the database is not available; try again", code: Code = Code.DB_UNAVAILABLE) -> Failure:
+    """What cannot be done now but may be soon: 503 with the moment to try again."""
+    return Failure(code, message, headers={"Retry-After": "2"})
+
+
 class Envelope(BaseModel, Generic[T]):
     """Every JSON answer, good or bad."""
 

@@ -183,7 +183,7 @@ class DatabaseHealth(BaseModel):
 class HealthOut(BaseModel):
     """Whether this process can take reports."""
 
-    status: Literal["ok", "unavailable", "draining"]
+    status: Literal["ok", "unavailable"]
     timestamp: str
     version: str
     uptime_s: float

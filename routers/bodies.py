@@ -6,6 +6,7 @@ import zlib
 from fastapi import Request
 
 from model.envelope import Code, Failure
+from routers.protocol import BEGAN
 
 MAX_REPORT_BYTES = 1 << 20
 MAX_BATCH_BYTES = 2 << 20
@@ -60,7 +61,8 @@ async def _receive(request: Request, limit: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(RECEIVE_TIMEOUT_S):
+        began: float = request.scope.get(BEGAN, asyncio.get_running_loop().time())
+        async with asyncio.timeout_at(began + RECEIVE_TIMEOUT_S):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:

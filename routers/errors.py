@@ -15,6 +15,7 @@ from model.envelope import Code, Failure
 from routers.answers import refusal
 
 logger = logging.getLogger("routers.refusals")
+security = logging.getLogger("security")
 
 MAX_ERRORS = 10
 _BY_STATUS = {404: (Code.NOT_FOUND, "no such route"), 405: (Code.METHOD_NOT_ALLOWED, "method not allowed here")}
@@ -22,6 +23,7 @@ _MESSAGES = {
     "string_pattern_mismatch": "should have no control or bidirectional-override characters",
     "string_too_short": "should not be empty",
     "extra_forbidden": "is not a parameter of this list",
+    "model_type": "should be an object",
 }
 _ITEM = {"idempotency_key": "should be 1 to 255 visible ASCII characters"}
 
@@ -30,7 +32,9 @@ def invalid(errors: Iterable[Any]) -> Failure:
     """Tells which fields broke which rules: at most ten, never what was sent."""
     shown = [_shown(error) for error in list(errors)[:MAX_ERRORS]]
     first = shown[0] if shown else {"loc": [], "message": "invalid"}
-    path = ".".join(str(part) for part in first["loc"])
+    # The one location that is the sender's own words; no message repeats those.
+    loc = ["a parameter"] if first.get("type") == "extra_forbidden" else first["loc"]
+    path = ".".join(str(part) for part in loc)
     return Failure(Code.VALIDATION, f"{path}: {first['message']}"[:512], data={"errors": shown})
 
 
@@ -58,6 +62,8 @@ def log_refusal(request: Request, failure: Failure) -> None:
         suppressed=suppressed or None,
     )
     logger.warning(line)
+    if failure.code is Code.FORBIDDEN:
+        security.warning(event("forbidden", peer=peer, method=request.scope["method"], path=request.scope["path"]))
 
 
 async def on_failure(request: Request, failure: Exception) -> Response:

@@ -6,12 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from database import containers, hosts
-from database.committer import unavailable
 from database.database import Database
 from database.hosts import Presence
 from database.rows import Record
 from database.writer import ACK_TIMEOUT_S, Writer
-from model.envelope import Code, Envelope, Failure, ok
+from model.envelope import Code, Envelope, Failure, ok, unavailable
 from model.queries import MAX_ID, ContainerQuery, HostQuery
 from model.schemas import ContainerOut, HostOut
 from routers.answers import answer, listing

@@ -71,6 +71,7 @@ class _Exchange:
         self._send = send
         self._began = time.perf_counter()
         self.status: int | None = None
+        self._replayed = False
         given = [value for name, value in scope["headers"] if name == b"x-request-id"]
         self.id = given[0].decode() if len(given) == 1 and _ID.fullmatch(given[0]) else secrets.token_hex(8)
 
@@ -85,14 +86,16 @@ class _Exchange:
         """Adds what every answer carries."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self._replayed = any(name == b"idempotent-replayed" for name, _ in message.get("headers", ()))
             own = [(b"x-request-id", self.id.encode()), (b"x-content-type-options", b"nosniff")]
             message["headers"] = [*message.get("headers", ()), *own]
         await self._send(message)
 
     def log(self) -> None:
-        """One INFO line; an accepted report rides on its commit's line and has its own at DEBUG."""
+        """One INFO line; a report that was committed rides on its commit's line and has its own at DEBUG."""
         scope = self._scope
-        level = logging.DEBUG if scope["path"] in INTAKE and self.status == 200 else logging.INFO  # noqa: PLR2004
+        committed = scope["path"] in INTAKE and self.status == 200 and not self._replayed  # noqa: PLR2004
+        level = logging.DEBUG if committed else logging.INFO
         if not logger.isEnabledFor(level):
             return
         route = getattr(scope.get("route"), "path", None) or scope["path"]

@@ -21,7 +21,7 @@ async def _health(request: Request) -> dict[str, Any]:
     """What is known without asking anyone: the probe's last word, the writer's queue."""
     state = request.state
     seen = state.database.seen
-    up = state.database.is_up and not state.writer.storage_full
+    up = state.database.is_up and not state.writer.blocked
     facts = seen.facts
     commit = state.writer.last_commit
     return {
@@ -52,15 +52,13 @@ Health = Annotated[dict[str, Any], Depends(_health)]
     response_model=Envelope[HealthOut],
     responses={**refusals(), 503: {"model": Envelope[HealthOut], "description": "reports cannot be stored now"}},
 )
-async def health(health: Health) -> Response:
+async def health(request: Request, health: Health) -> Response:
     """Whether this process can store reports now: 200, or 503 with the same words."""
-    status = 200 if health["status"] == "ok" else 503
-    return answer(state_of(health), status, {"Cache-Control": "no-store"})
-
-
-def state_of(health: dict[str, Any]) -> bytes:
-    """The envelope of a state: success says whether it is a good one."""
-    return ok(health, "ok") if health["status"] == "ok" else failed(Code.DB_UNAVAILABLE, health["status"], health)
+    headers = {"Cache-Control": "no-store"}
+    if health["status"] == "ok":
+        return answer(ok(health, "ok"), headers=headers)
+    code = request.state.writer.blocked or Code.DB_UNAVAILABLE
+    return answer(failed(code, health["status"], health), 503, {**headers, "Retry-After": "2"})
 
 
 @router.head("/health/live", include_in_schema=False)

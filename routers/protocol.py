@@ -18,6 +18,8 @@ PIECE = 16 << 10
 LINGER_S = 2.0
 # Where the protocol leaves, for the first of our middleware, why a request cannot be finished.
 REFUSED = "refused"
+# When the request's first byte came, by the loop's clock: its head and body share one limit of time.
+BEGAN = "began"
 
 _CLOSE = {"Connection": "close"}
 
@@ -101,6 +103,7 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self._fields = self._head_bytes = self._silent_bytes = 0
         self._in_body = False
+        cast("dict[str, Any]", self.scope)[BEGAN] = self.loop.time()
         self._timer = self._timer or self.loop.call_later(HEAD_TIMEOUT_S, self._head_overdue)
 
     def on_url(self, url: bytes) -> None:

@@ -17,7 +17,7 @@ PURGE_ROWS = 5_000
 class Jobs:
     """Runs on the event loop; the statements run on the writer's connection, between two batches.
 
-    Removing what was deleted needs no lease: two processes that do it remove the same rows once.
+    Removing what was deleted needs no lease: whoever locks the hidden host's row works on it, others pass it over.
     """
 
     def __init__(self, writer: Writer) -> None:

@@ -116,3 +116,22 @@ def test_received_data_is_not_in_the_log(sqlite: Service) -> None:
     sqlite.client.post("/api/resources", content=b"RECEIVED-BYTES")
     assert log.all()
     assert "RECEIVED" not in log.text
+
+
+def test_echoed_statements_hold_no_value(engine: str, new_url: Callable[[str], str], tmp_path: Path) -> None:
+    with running(settings_for(new_url(engine), tmp_path, DATABASE_ECHO="true")) as service:
+        service.post(report("secret-host", "secret-container"))
+        wait_until(lambda: "INSERT INTO containers" in service.log)
+        lines = [line for line in service.log.splitlines() if "sqlalchemy.engine" in line]
+    assert [line for line in lines if "secret-" in line] == []
+
+
+def test_a_forbidden_request_is_a_security_event(sqlite: Service) -> None:
+    assert sqlite.client.delete("/api/hosts/1", headers={"Origin": "https://evil.example"}).status_code == 403
+    wait_until(lambda: "security - WARNING - forbidden peer=127.0.0.1 method=DELETE path=/api/hosts/1" in sqlite.log)
+
+
+def test_a_repeat_has_a_line_of_its_own(sqlite: Service) -> None:
+    for _ in range(2):
+        sqlite.post(report("repeated"), Idempotency_Key="one")
+    wait_until(lambda: "request method=POST route=/api/resources status=200" in sqlite.log)

@@ -10,6 +10,7 @@ import pytest
 
 from config.config import ROOT, load
 from database.writer import Writer
+from model.envelope import Code
 from tests.processes import free_port
 from tests.servers import CANARY, Server
 from tests.service import NO_FILE, Service, report, running, settings_for
@@ -73,7 +74,7 @@ def test_head_is_get_without_a_body(sqlite: Service, path: str) -> None:
 
 def test_full_storage_is_no_good_health(sqlite: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     until(sqlite, 200)
-    monkeypatch.setattr(Writer, "storage_full", True)
+    monkeypatch.setattr(Writer, "blocked", Code.STORAGE_FULL)
     assert health(sqlite).status_code == 503
     assert sqlite.client.head("/health").status_code == 503
 

@@ -113,6 +113,21 @@ def test_an_outage_beyond_the_deadline_leaves_nothing_to_be_written_later(servic
     assert stored(service) == [("web", 1)]
 
 
+@pytest.mark.usefixtures("hasty")
+def test_a_deadline_that_passes_during_a_commit_is_told_as_unknown(
+    server: Server, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.post(report("host"))
+    monkeypatch.setattr(writer_of(service)._waiting, "_timeout_s", 0.5)  # less than an answer may take
+    with listening(service, "commit", lambda _: server.pause()):
+        answer = service.post(report("host", "web"), Idempotency_Key="k")
+    server.resume()
+    assert (answer.status_code, answer.json()["resultCode"]) == (503, "COMMIT_UNKNOWN")
+    monkeypatch.undo()
+    until(lambda: service.post(report("host", "web"), Idempotency_Key="k").status_code == 200)
+    assert stored(service) == [("web", 1)]
+
+
 def test_a_killed_database_comes_back_without_a_restart(server: Server, service: Service) -> None:
     ledger = Ledger(service.url, agents=4)
     with ledger.running():

@@ -112,7 +112,7 @@ def hasty(new_url: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_report_past_its_deadline_is_answered_and_never_written(hasty: Service) -> None:
     with queued(hasty, report("late")) as posts:
         answer = posts[0].result(5)
-    assert (answer.status_code, answer.json()["resultCode"]) == (503, "COMMIT_UNKNOWN")
+    assert (answer.status_code, answer.json()["resultCode"]) == (503, "DB_UNAVAILABLE")
     assert answer.headers["Retry-After"]
     assert hasty.post(report("next")).status_code == 200
     assert rows_of(hasty, "late") == 0

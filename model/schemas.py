@@ -75,12 +75,9 @@ class Report(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [SAMPLE]})
 
     host: HostSample
-    # Of several wrong containers only the first is told: to collect 18,000 errors holds the event loop for 60 ms.
+    # Of several wrong containers only the first is told: collecting thousands of errors would hold the event loop.
     containers: Annotated[list[ContainerSample], Field(max_length=MAX_CONTAINERS, fail_fast=True)] | None = None
     age_s: Age = Field(0.0, description="seconds since the measurement, by the agent's monotonic clock")
-
-
-_LEGACY_HOST = {"type": "object", "properties": {"host_name": {}, "node_name": {}}}
 
 
 class LegacyReport(Report):

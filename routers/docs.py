@@ -83,7 +83,19 @@ def _body_schemas() -> dict[str, Any]:
     batch = Batch.model_json_schema()
     batch["properties"]["reports"]["items"] = {"$ref": "#/components/schemas/BatchItem"}
     schemas: dict[str, Any] = made["$defs"]
+    schemas["LegacyReport"] = _legacy(schemas)
     return {**schemas, "Batch": batch}
+
+
+def _legacy(schemas: dict[str, Any]) -> dict[str, Any]:
+    """The forms that old agents send: `node_name` instead of `host_name`, the host's fields nested or flat."""
+    report, host = schemas["LegacyReport"], schemas["HostSample"]
+    others = {name: rule for name, rule in host["properties"].items() if name != "host_name"}
+    node = {**host, "properties": {"node_name": host["properties"]["host_name"], **others}, "required": ["node_name"]}
+    beside = {name: rule for name, rule in report["properties"].items() if name != "host"}
+    flat = [{**form, "properties": {**form["properties"], **beside}} for form in (host, node)]
+    nested = {**report, "properties": {**report["properties"], "host": {"anyOf": [host, node]}}}
+    return {"title": "LegacyReport", "description": report["description"], "anyOf": [nested, *flat]}
 
 
 router = APIRouter(include_in_schema=False)

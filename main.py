@@ -168,7 +168,8 @@ def serve(settings: Settings) -> None:
     os.environ[SERVED] = "1"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again once it has drained
     _refuse_taken_port(settings)
-    _greet(settings)
+    if settings.server.port:  # port 0 is known only once it is bound: uvicorn's line names it
+        _greet(settings)
     several = settings.server.reload or settings.server_workers > 1
     logs = logger.start(settings) if several else None
     try:

@@ -267,4 +267,4 @@ def _hint(word: str, known: Iterable[str]) -> str:
 
 def _open_to_others(path: Path) -> Iterator[str]:
     if POSIX and path.exists() and (mode := path.stat().st_mode & 0o777) & 0o037:
-        yield f"{path.name} has mode {mode:04o}, so others can read passwords in it: chmod 640 {path.name}"
+        yield f"{path.name} has mode {mode:04o}, so others can read passwords in it: chmod 640 mends it"

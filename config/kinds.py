@@ -52,7 +52,8 @@ def _token_list(words: list[str]) -> list[str]:
 
 
 def _log_file(path: Path) -> Path:
-    _require(not (ROOT / path).is_dir())
+    # A device would be given the log's file mode, and /dev/null would be nobody else's any more.
+    _require((ROOT / path).is_file() or not (ROOT / path).exists())
     return ROOT / path
 
 
@@ -158,4 +159,6 @@ LogFormat = Annotated[
     AfterValidator(_log_format),
     Field(description="a format of Python's logging such as %(asctime)s - %(levelname)s - %(message)s"),
 ]
-LogFile = Annotated[Path, AfterValidator(_log_file), Field(description="the path of a file, not of a folder")]
+LogFile = Annotated[
+    Path, AfterValidator(_log_file), Field(description="the path of a regular file, not of a folder or a device")
+]

@@ -126,7 +126,7 @@ _TIME = re.compile(
     r"(Z|z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?"
 )
 FIRST, LAST = datetime(2000, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001 - agents' times are naive by contract
-_TIME_MESSAGE = "should be YYYY-MM-DD HH:MM:SS or ISO 8601, from 2000 to 2100"
+_TIME_MESSAGE = "should be YYYY-MM-DD HH:MM:SS or ISO 8601, from 2000-01-01 to 2100-01-01"
 
 
 @lru_cache(maxsize=8192)

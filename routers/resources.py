@@ -44,7 +44,7 @@ async def post_report(request: Request, writer: Writing) -> Response:
     """Stores one report. 200 means that it is committed."""
     key = _key(request)
     report = _parse(Report, request, await read(request, MAX_REPORT_BYTES))
-    return _stored(request, await writer.submit(report, key))
+    return _stored(request, report, await writer.submit(report, key))
 
 
 @router.post(
@@ -58,7 +58,7 @@ async def post_monitor_info(request: Request, writer: Writing) -> Response:
     """Stores one report of an older agent: `node_name` may stand for `host_name`, the host's fields may be flat."""
     key = _key(request)
     report = _parse(LegacyReport, request, await read(request, MAX_REPORT_BYTES, any_type=True))
-    return _stored(request, await writer.submit(report, key))
+    return _stored(request, report, await writer.submit(report, key))
 
 
 @router.post(
@@ -95,13 +95,12 @@ def _key(request: Request) -> str | None:
 
 
 def _parse(model: type[R], request: Request, raw: bytes) -> R:
-    """Validates the bytes in one pass, and notes what is odd about what is valid."""
+    """Validates the bytes in one pass."""
     try:
         report = model.model_validate_json(raw, context={"zone": request.state.zone})
     except ValidationError as error:
         raise _invalid(error) from None
     _trace(raw)
-    _note(request, report)
     return report
 
 
@@ -125,6 +124,7 @@ def _trace(raw: bytes) -> None:
 
 
 def _note(request: Request, report: Report) -> None:
+    """Warns of what is odd about a report that was stored."""
     state = request.state
     now = state.database.clock.now() // SECOND - int(report.age_s)
     earliest, latest = (local_second(now + skew, state.zone).replace("T", " ") for skew in (-MAX_SKEW_S, MAX_SKEW_S))
@@ -134,7 +134,8 @@ def _note(request: Request, report: Report) -> None:
             logger.warning(event(oddity, host=report.host.host_name, suppressed=suppressed or None))
 
 
-def _stored(request: Request, stored: Stored) -> Response:
+def _stored(request: Request, report: Report, stored: Stored) -> Response:
+    _note(request, report)
     data = {
         "host_id": stored.host_id,
         "containers_count": stored.containers_count,
@@ -157,12 +158,12 @@ async def _one(request: Request, writer: Writing, item: object) -> dict[str, Any
     """What becomes of one report of a batch."""
     try:
         report = BatchItem.model_validate(item, context={"zone": request.state.zone})
-        _note(request, report)
         stored = await writer.submit(report, report.idempotency_key)
     except ValidationError as error:
         return _refused(request, _invalid(error))
     except Failure as failure:
         return _refused(request, failure)
+    _note(request, report)
     count = stored.containers_count
     return _result(Code.OK, f"container_count: {count}", stored.host_id, count, replayed=stored.replayed)
 

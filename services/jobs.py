@@ -43,7 +43,7 @@ class Jobs:
             try:
                 await self._purge()
             except Exception as error:  # noqa: BLE001 - the job's top: it comes again in a minute
-                logger.warning(event("purge_failed", error=type(error).__name__))
+                logger.warning(event("purge_failed", error=type(error).__name__, reason=error))
 
     async def _purge(self) -> None:
         """In transactions of at most 5,000 rows, so that no report waits long behind one."""

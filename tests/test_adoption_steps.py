@@ -10,6 +10,8 @@ from model.models import containers, hosts, reports, rollup_pending
 from tests.earlier import NOON, Earlier, rows, small
 from tests.schema_engine import Crash, Saboteur, Target, prepare_in_processes, target
 
+pytestmark = pytest.mark.slow
+
 NewUrl = Callable[[str], str]
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -332,7 +332,7 @@ def test_file_modes_are_not_looked_at_on_windows(ini: Folder, monkeypatch: pytes
         ("logging", "level", "trace", "CRITICAL, ERROR, WARNING, INFO or DEBUG"),
         ("logging", "format", "%(nothing)s", "a format of Python's logging"),
         ("logging", "format", "plain", "a format of Python's logging"),
-        ("logging", "file_path", "logs", "the path of a file, not of a folder"),
+        ("logging", "file_path", "logs", "the path of a regular file, not of a folder"),
         ("logging", "max_file_size", "10MB", "a whole number, 0 or more"),
     ],
 )

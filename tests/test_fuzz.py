@@ -9,6 +9,8 @@ from tests.envelopes import envelope
 from tests.fuzzing import FIXED, reports, values
 from tests.service import SAMPLE, Service
 
+pytestmark = pytest.mark.slow
+
 INTAKES = ("/api/resources", "/monitor_info", "/api/resources/batch")
 every_intake = pytest.mark.parametrize("path", INTAKES)
 SAMPLE_BYTES = json.dumps(SAMPLE).encode()

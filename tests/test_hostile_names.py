@@ -12,6 +12,8 @@ from tests.fuzzing import FIXED, HOSTILE, names
 from tests.servers import Server, available
 from tests.service import Service, running, settings_for
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ("container_name", "engine_type", "cluster_name", "node_name", "status")
 MODES = ("", "NO_BACKSLASH_ESCAPES", "ANSI_QUOTES", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES")
 named = st.fixed_dictionaries(dict.fromkeys(TEXTS, names))

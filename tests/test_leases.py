@@ -8,6 +8,8 @@ from database import leases
 from model import models
 from tests.schema_engine import Target, target
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def database(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:

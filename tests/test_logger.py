@@ -20,6 +20,8 @@ from uvicorn.config import LOGGING_CONFIG
 import logger
 from config.config import Settings, load
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., logger.Logs]
 ROOT = Path(__file__).parent.parent
 log = logging.getLogger("test")

@@ -10,6 +10,8 @@ from tests.logs import Reader
 from tests.raw import Answer, answers, connect, exchange, posted, received
 from tests.service import Service, report
 
+pytestmark = pytest.mark.slow
+
 GET = b"GET /health/live HTTP/1.1\r\nHost: h\r\n"
 POST = b"POST /api/resources HTTP/1.1\r\nHost: h\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"

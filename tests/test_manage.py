@@ -18,6 +18,8 @@ from tests.processes import free_port
 from tests.servers import CANARY, Server
 from tests.service import Service, process, report, settings_for
 
+pytestmark = pytest.mark.slow
+
 LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
 UPGRADED = "the schema is up to date"
 

@@ -12,6 +12,8 @@ from database.schema import NotReady
 from model.models import leases, metadata
 from tests.schema_engine import Crash, Saboteur, Target, prepare_in_processes, target
 
+pytestmark = pytest.mark.slow
+
 NewUrl = Callable[[str], str]
 
 

@@ -14,6 +14,8 @@ from tests.programs import MAIN, Program, program, uvicorn, wait_for
 from tests.servers import CANARY, Server
 from tests.service import SAMPLE, Service, process, running, settings_for
 
+pytestmark = pytest.mark.slow
+
 SOURCES = ("config", "dashboard", "database", "model", "routers", "services", "utils", "main.py", "logger.py")
 
 

@@ -10,6 +10,8 @@ from model.models import containers, hosts, metadata, reports, rollup_pending
 from tests.earlier import HOST, NOON, Earlier, of, rows
 from tests.schema_engine import Target, target
 
+pytestmark = pytest.mark.slow
+
 NewUrl = Callable[[str], str]
 
 HOUR, MICROSECOND = timedelta(hours=1), timedelta(microseconds=1)

@@ -10,6 +10,8 @@ import pytest
 from tests.intake import INTAKES, host_of, refused, rows, stored, until, unwritten
 from tests.service import Service, report, running, settings_for
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def paused(service: Service) -> Iterator[Callable[[], int]]:

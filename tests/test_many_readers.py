@@ -3,7 +3,11 @@ import json
 import sys
 from collections import Counter
 
+import pytest
+
 from tests.service import Service, report
+
+pytestmark = pytest.mark.slow
 
 READERS = 500
 PATHS = ("/api/hosts", "/api/containers")

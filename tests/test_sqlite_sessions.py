@@ -15,6 +15,8 @@ from database.dialect_sqlite import sqlite_module, wal_is_safe
 from database.faults import Fault, classify
 from tests.service import SAMPLE, running, settings_for
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
 
 

@@ -21,6 +21,8 @@ from tests.faultkit import held, in_one_batch, on_writer, post_all, until, write
 from tests.servers import Server
 from tests.service import Service, report, running, settings_for
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def queued(service: Service, *bodies: object, key: str | None = None) -> Iterator[list["Future[httpx.Response]"]]:

@@ -90,7 +90,8 @@ def _ensure(engine: Engine, dialect: Dialect, name: str) -> None:
 def keep(connection: Connection, dialect: Dialect, lease: Lease) -> None:
     """Renews the lease in the job's own transaction; raises LeaseLost if it has another holder now.
 
-    Called first, it locks the row: nobody takes the lease before this transaction has ended.
+    Called first, it locks the row: nobody takes the lease before this transaction has ended, which on MySQL any DDL
+    in it does.
     """
     if not _set(connection, lease, expires_at=_end(dialect.now(connection), lease.ttl_s)):
         raise LeaseLost(lease.name)

@@ -1,4 +1,5 @@
 import configparser
+import os
 import re
 from pathlib import Path
 
@@ -569,3 +570,7 @@ def test_parameters_of_a_url_are_ignored_with_a_warning(ini: Folder) -> None:
     url = "mysql://app:secret@127.0.0.1/db?charset=latin1&ssl_ca=/x"
     warning = "[database] url: what follows ? is ignored; set [mysql] ssl_mode and ssl_ca, which apply to it too"
     assert warning in ini.load("", DATABASE_URL=url).warnings
+
+
+def test_a_device_is_no_log_file(ini: Folder) -> None:
+    assert "give the path of a regular file, not of a folder or a device" in ini.refusal(LOGGING_FILE_PATH=os.devnull)

@@ -242,6 +242,18 @@ def test_another_process_may_write_to_the_file_meanwhile(file: Service) -> None:
     engine.dispose()
 
 
+def test_a_file_that_cannot_be_written_is_503_at_once(file: Service) -> None:
+    readonly = file.state["database"].dialect._module.OperationalError
+    began = time.monotonic()
+    with failing(file, "INSERT INTO reports", lambda: readonly("attempt to write a readonly database")):
+        answer = file.post(report("host", "web"))
+    assert (answer.status_code, answer.json()["resultCode"]) == (503, "DB_UNAVAILABLE")
+    assert time.monotonic() - began < 10  # not only at the deadline of 15 s
+    assert health(file) == 503
+    assert file.post(report("host", "web")).status_code == 200
+    assert health(file) == 200
+
+
 def test_a_damaged_file_is_written_to_no_more(file: Service) -> None:
     damaged = file.state["database"].dialect._module.DatabaseError
     with failing(file, "INSERT INTO reports", lambda: damaged("database disk image is malformed")):
@@ -249,5 +261,6 @@ def test_a_damaged_file_is_written_to_no_more(file: Service) -> None:
     assert (answer.status_code, answer.json()["resultCode"]) == (503, "DB_UNAVAILABLE")
     assert file.post(report("host", "web")).status_code == 503
     assert health(file) == 503
+    assert file.client.delete("/api/hosts/1").status_code == 503
     assert "fault=CORRUPT" in file.log
     assert file.sql("SELECT COUNT(*) FROM containers") == [(0,)]

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import httpx
 
+from tests import canary
 from tests.service import Service
 
 INTAKES = ("/api/resources", "/monitor_info")
@@ -93,6 +94,7 @@ class Wire:
         received = b""
         while piece := self._socket.recv(65536):
             received += piece
+        assert canary.leaks(received) == []
         head, _, body = received.partition(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
         headers = {name: value for name, _, value in (line.partition(": ") for line in lines)}

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from config.config import Settings
 from database.dialect import Role, dialect_for
+from tests import canary
 from tests.service import report
 
 
@@ -55,7 +56,8 @@ class Ledger:
             return sorted(at for at in self.acknowledged.values() if at > moment)
 
     def _agent(self, agent: int) -> None:
-        with httpx.Client(base_url=self._url, timeout=20) as client:
+        hooks = {"response": [canary.check_response]}
+        with httpx.Client(base_url=self._url, timeout=20, event_hooks=hooks) as client:
             for n in range(1_000_000):
                 if self._stop.is_set():
                     return

@@ -11,6 +11,7 @@ import httpx
 import psutil
 
 from config.config import ROOT
+from tests import canary
 from tests.processes import free_port
 from tests.service import process
 
@@ -48,11 +49,15 @@ class Program:
 
     def get(self, path: str) -> httpx.Response:
         """One request on a connection of its own."""
-        return httpx.get(self.url + path, timeout=20)
+        answer = httpx.get(self.url + path, timeout=20)
+        canary.check_response(answer)
+        return answer
 
     def post(self, body: object) -> httpx.Response:
         """One report on a connection of its own."""
-        return httpx.post(f"{self.url}/api/resources", json=body, timeout=30)
+        answer = httpx.post(f"{self.url}/api/resources", json=body, timeout=30)
+        canary.check_response(answer)
+        return answer
 
     def answers(self, path: str = "/health", status: int = 200) -> bool:
         """Whether this path has this status now."""

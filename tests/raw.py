@@ -4,6 +4,7 @@ import json
 import socket
 from typing import Any, NamedTuple
 
+from tests import canary
 from tests.service import Service
 
 TIMEOUT_S = 15.0
@@ -39,7 +40,9 @@ def received(connection: socket.socket) -> bytes:
             parts.append(part)
     except ConnectionResetError:
         pass
-    return b"".join(parts)
+    everything = b"".join(parts)
+    assert canary.leaks(everything) == []
+    return everything
 
 
 def answers(raw: bytes) -> list[Answer]:

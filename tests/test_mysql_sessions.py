@@ -17,6 +17,7 @@ from config.config import Settings, load
 from database import dialect_mysql
 from database.dialect import CONNECT_TIMEOUT_S, Role, dialect_for
 from database.faults import Fault, classify
+from tests import canary
 from tests.servers import MariaDb, MySql, Server, available
 from tests.service import NO_FILE, SAMPLE, Service, running, settings_for
 
@@ -221,5 +222,7 @@ def counting(server: Server, database: str) -> Iterator[list[int]]:
 
 def get_at_once(service: Service, number: int) -> list[int]:
     limits = httpx.Limits(max_connections=number)
-    with httpx.Client(base_url=service.url, timeout=60, limits=limits) as client, ThreadPoolExecutor(number) as threads:
+    hooks = {"response": [canary.check_response]}
+    clients = httpx.Client(base_url=service.url, timeout=60, limits=limits, event_hooks=hooks)
+    with clients as client, ThreadPoolExecutor(number) as threads:
         return [answer.status_code for answer in threads.map(client.get, ["/api/hosts"] * number)]

@@ -1,19 +1,20 @@
 """One batch of reports in one transaction: at most five statements, and one more per further packet."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import Connection
 
-from database import hosts, reports
-from database.dialect import Dialect
-from database.rows import HOST_VALUES, Prepared, Record
+from database import hosts
+from database.dialect import STATE, Dialect, Held
+from database.rows import Prepared, Record, Row
 from utils.utils import SECOND, micros, time_text
 
 # A host whose newest report lies further ahead than this belonged to a clock that has since been set back.
 FUTURE = 60 * SECOND
+MINUTE = 60 * SECOND
 # A host is expected again within so many of its own intervals.
 MISSED_INTERVALS = 3
+_UNMOVED = (None,) * len(STATE)
 
 
 class HostGone(Exception):
@@ -34,11 +35,10 @@ def learned_interval(known: float | None, gap_s: float) -> float | None:
 class Move:
     """What a batch does to one host: decided from the row locked in this transaction."""
 
-    def __init__(self, row: Record) -> None:
-        self.id: int = row.id
-        self.sampled_at = micros(row.sampled_at) if row.sampled_at else None
-        self.interval_s: float | None = row.interval_s
-        self.last_seen = micros(row.last_seen) if row.last_seen else 0
+    def __init__(self, host_id: int, held: Held) -> None:
+        self.id = host_id
+        self.sampled_at, last_seen, self.interval_s = held
+        self.last_seen = last_seen or 0
         self.newest: Prepared | None = None
 
     def take(self, report: Prepared, now: int) -> None:
@@ -51,21 +51,15 @@ class Move:
             self.interval_s = learned_interval(self.interval_s, (report.sampled_at - self.sampled_at) / SECOND)
         self.sampled_at, self.newest = report.sampled_at, report
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> Row:
         """The row as `Dialect.update_hosts` takes it."""
-        report = self.newest
         expected_by = self.last_seen + int(MISSED_INTERVALS * (self.interval_s or 0) * SECOND)
-        return {
-            "id": self.id,
-            "moves": int(report is not None),
-            **dict(zip(HOST_VALUES, report.host if report else (None,) * len(HOST_VALUES), strict=True)),
-            "sampled_at": time_text(report.sampled_at) if report else None,
-            "containers_count": len(report.containers) if report else None,
-            "containers_running": report.running if report else None,
-            "interval_s": self.interval_s,
-            "last_seen": time_text(self.last_seen),
-            "expected_by": time_text(expected_by),
-        }
+        presence = (time_text(self.last_seen), time_text(expected_by))
+        if self.newest is None:
+            return (self.id, 0, *_UNMOVED, *presence)
+        new = self.newest
+        state = (*new.host, time_text(new.sampled_at), new.containers_count, new.running, self.interval_s)
+        return (self.id, 1, *state, *presence)
 
 
 def part(batch: Sequence[Prepared]) -> None:
@@ -89,26 +83,27 @@ def write(
     has no row any more.
     """
     ids = {report.host_id for report in batch}
-    locked = hosts.lock(connection, ids, skip_locked=skip_locked)
+    locked = dialect.lock_hosts(connection, sorted(ids), skip_locked=skip_locked)
     missing = ids - locked.keys()
     if gone := missing - hosts.alive(connection, missing) if missing and skip_locked else missing:
         raise HostGone(gone)
     written = [report for report in batch if report.host_id in locked]
     if written:
-        _insert(connection, dialect, written, packet)
+        dialect.insert_reports(connection, written)
+        dialect.insert_containers(connection, written, packet)
+        dialect.insert_pending(connection, _minutes(written))
         dialect.update_hosts(connection, _moves(written, locked, now))
     return written
 
 
-def _insert(connection: Connection, dialect: Dialect, batch: Sequence[Prepared], packet: int) -> None:
-    reports.add(connection, batch)
-    rows = [(report.containers, report.host_id, time_text(report.sampled_at)) for report in batch]
-    dialect.insert_containers(connection, rows, packet)
-    reports.touch(connection, batch)
+def _minutes(batch: Sequence[Prepared]) -> list[tuple[int, str]]:
+    """The minutes of hosts that the batch touches, each once and in the order of the primary key."""
+    pairs = {(report.host_id, report.sampled_at - report.sampled_at % MINUTE) for report in batch}
+    return [(host_id, time_text(minute)) for host_id, minute in sorted(pairs)]
 
 
-def _moves(batch: Sequence[Prepared], locked: dict[int, Record], now: int) -> list[dict[str, Any]]:
-    moves = {host_id: Move(row) for host_id, row in locked.items()}
+def _moves(batch: Sequence[Prepared], locked: dict[int, Held], now: int) -> list[Row]:
+    moves = {host_id: Move(host_id, held) for host_id, held in locked.items()}
     for report in batch:
         moves[report.host_id].take(report, now)
     return [moves[host_id].values() for host_id in sorted(moves)]

@@ -272,7 +272,7 @@ def _discard(connection: Connection) -> None:
 
 
 def _stored(report: Prepared) -> Stored:
-    return Stored(report.host_id, len(report.containers), report.received_at)
+    return Stored(report.host_id, report.containers_count, report.received_at)
 
 
 def _repeat(row: Record, report: Prepared) -> Outcome:

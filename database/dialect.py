@@ -5,12 +5,12 @@ All that differs per engine lives here and in the two modules beside this one, `
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection, Engine, Insert, Table, insert
 
 from config.config import Settings
-from database.rows import CONTAINER_COLUMNS, HOST_VALUES, Finisher, Row
+from database.rows import CONTAINER_COLUMNS, HOST_VALUES, Finisher, Prepared, Row
 
 STATEMENT_TIMEOUT_S = 5
 LOCK_WAIT_S = 3
@@ -42,8 +42,16 @@ class ServerFacts:
     warning: str | None = None
 
 
+class Held(NamedTuple):
+    """A locked host: what its move is decided by. Microseconds since 1970, UTC; None: no report has reached it yet."""
+
+    sampled_at: int | None
+    last_seen: int | None
+    interval_s: float | None
+
+
 class Dialect(Finisher, Protocol):
-    """What an engine has to bring."""
+    """What an engine has to bring: connections, facts, and the five statements of a batch."""
 
     def engine(self, role: Role) -> Engine:
         """Makes an engine for a role; nothing connects yet."""
@@ -54,19 +62,31 @@ class Dialect(Finisher, Protocol):
     def facts(self, connection: Connection) -> ServerFacts:
         """What the server says of itself."""
 
-    def insert_containers(
-        self, connection: Connection, reports: Sequence[tuple[list[Row], int, str]], packet: int
-    ) -> None:
-        """Inserts finished rows, each report's with its host id and moment, in packets of at most so many bytes."""
+    def lock_hosts(self, connection: Connection, ids: Sequence[int], *, skip_locked: bool) -> dict[int, Held]:
+        """Locks those of the ids that are hosts, in their order: the only lock order there is.
 
-    def update_hosts(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """Sets the hosts' rows; where `moves` is false only presence changes."""
+        With `skip_locked` those that another transaction holds are left out instead of waited for.
+        """
+
+    def insert_reports(self, connection: Connection, batch: Sequence[Prepared]) -> None:
+        """Inserts the batch's reports."""
+
+    def insert_containers(self, connection: Connection, batch: Sequence[Prepared], packet: int) -> None:
+        """Inserts the containers of the batch's reports, in packets of at most so many bytes."""
+
+    def insert_pending(self, connection: Connection, minutes: Sequence[tuple[int, str]]) -> None:
+        """Marks minutes of hosts as out of date; those that are marked already stay so."""
+
+    def update_hosts(self, connection: Connection, moves: Sequence[Row]) -> None:
+        """Sets the hosts' rows: values in the order of `MOVE`; where `moves` is 0 only presence changes."""
 
 
-# A container's columns in the order of its row, and what of a host's row a report sets.
+# The columns of a container and of a report in the order of their rows, and what of a host's row a report sets.
 TARGET = (*CONTAINER_COLUMNS, "host_id", "sampled_at")
+REPORT = ("host_id", "sampled_at", "report_key", "content_hash", "received_at", *HOST_VALUES, "containers_count")
 STATE = (*HOST_VALUES, "sampled_at", "containers_count", "containers_running", "interval_s")
 PRESENCE = ("last_seen", "expected_by")
+MOVE = ("id", "moves", *STATE, *PRESENCE)
 
 
 def insert_ignore(table: Table) -> Insert:

@@ -1,9 +1,7 @@
 """MySQL and MariaDB, by PyMySQL: every statement here works on MySQL 8.0.13 and MariaDB 10.6 alike."""
 
-import json
 import logging
 import ssl
-from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,71 +9,9 @@ import pymysql.connections
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 
 from config.config import ConfigError, Settings
-from database.dialect import (
-    CONNECT_TIMEOUT_S,
-    LOCK_WAIT_S,
-    PRESENCE,
-    SMALLEST_PACKET,
-    STATE,
-    STATEMENT_TIMEOUT_S,
-    TARGET,
-    Role,
-    ServerFacts,
-)
-from database.rows import Row, Value
+from database.dialect import CONNECT_TIMEOUT_S, LOCK_WAIT_S, SMALLEST_PACKET, STATEMENT_TIMEOUT_S, Role, ServerFacts
+from database.dialect_mysql_text import Statements, without_values
 from utils.utils import micros
-
-INSERT = f"INSERT INTO containers ({','.join(TARGET)}) VALUES "  # noqa: S608 - column names of our own
-
-
-def literal(value: Value) -> str:
-    """Writes a value as SQL; `repr` of a float is the shortest text that reads back the same."""
-    if isinstance(value, str):
-        return _text(value)
-    return "NULL" if value is None else repr(value)
-
-
-@lru_cache(maxsize=65_536)
-def _text(value: str) -> str:
-    """Writes text as SQL; cached, for names repeat in every report.
-
-    With a quote or a backslash it goes as the hexadecimal literal that PyMySQL itself writes for bytes: that means the
-    same whether NO_BACKSLASH_ESCAPES is set or not.
-    """
-    return f"_utf8mb4 X'{value.encode().hex()}'" if "'" in value or "\\" in value else f"'{value}'"
-
-
-def _packets(rows: Sequence[tuple[list[Row], int, str]], limit: int) -> Iterator[str]:
-    """Joins rows into VALUES lists of at most `limit` bytes."""
-    packet: list[str] = []
-    size = 0
-    for finished, host_id, sampled_at in rows:
-        tail = f",{host_id},'{sampled_at}')"
-        for row in finished:
-            piece = f"({row}{tail}"
-            size += len(piece.encode()) + 1
-            if packet and size > limit:
-                yield ",".join(packet)
-                packet, size = [], len(piece.encode())
-            packet.append(piece)
-    if packet:
-        yield ",".join(packet)
-
-
-_COLUMN_TYPES = {
-    "cpu_percentage": "DOUBLE",
-    "memory_usage": "DOUBLE",
-    "memory_percentage": "DOUBLE",
-    "interval_s": "DOUBLE",
-    "cpu_cores": "INT",
-    "cpu_threads": "INT",
-    "containers_count": "INT",
-    "containers_running": "INT",
-    "get_datetime": "DATETIME",
-    "sampled_at": "DATETIME(6)",
-    "last_seen": "DATETIME(6)",
-    "expected_by": "DATETIME(6)",
-}
 
 
 @lru_cache(maxsize=1)
@@ -94,25 +30,9 @@ class _Connection(pymysql.connections.Connection):
         return sslp if isinstance(sslp, ssl.SSLContext) else _unverified()
 
 
-def without_rows(record: logging.LogRecord) -> bool:
-    """Cuts the reports' values out of an echoed statement: they travel as its text, where others have parameters."""
-    if isinstance(record.msg, str) and record.msg.startswith(INSERT):
-        record.msg = f"{INSERT}..."
-    return True
-
-
-class MySql:
+class MySql(Statements):
     """MySQL 8.0.13 and newer, MariaDB 10.6 and newer, by PyMySQL."""
 
-    # The rows first and the hosts by key: read the other way round, a small table would be locked whole.
-    UPDATE = text(
-        "UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (id BIGINT PATH '$.id', moves INT PATH '$.moves', "  # noqa: S608 - our own columns
-        + ", ".join(f"{name} {kind} PATH '$.{name}'" for name, kind in _COLUMN_TYPES.items())
-        + ")) v STRAIGHT_JOIN hosts h FORCE INDEX (PRIMARY) ON h.id = v.id SET "
-        + ", ".join(f"h.{name} = IF(v.moves, v.{name}, h.{name})" for name in STATE)
-        + ", "
-        + ", ".join(f"h.{name} = v.{name}" for name in PRESENCE)
-    )
     # Strict whatever the server's default, so that nothing is cut or rounded silently.
     MODE = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO"
     FACTS = (
@@ -140,7 +60,7 @@ class MySql:
             hide_parameters=True,
         )
         event.listen(engine, "do_connect", lambda _dialect, _record, _args, given: _Connection(**given))
-        logging.getLogger("sqlalchemy.engine.Engine").addFilter(without_rows)
+        logging.getLogger("sqlalchemy.engine.Engine").addFilter(without_values)
         event.listen(engine, "connect", lambda raw, _record: self._prepare_session(raw, role))
         return engine
 
@@ -221,23 +141,3 @@ class MySql:
             durable=found.get("innodb_flush_log_at_trx_commit", "1") == "1" and binlog_safe,
             max_packet=int(found.get("max_allowed_packet", SMALLEST_PACKET)),
         )
-
-    def finish(self, values: tuple[Value, ...]) -> Row:
-        """The row's text up to the host id."""
-        return ",".join(map(literal, values))
-
-    def weigh(self, row: Row) -> int:
-        """The bytes of the row's text and of the two values still to come."""
-        assert isinstance(row, str)  # noqa: S101 - narrows the type for the checker
-        return (len(row) if row.isascii() else len(row.encode())) + 60
-
-    def insert_containers(
-        self, connection: Connection, reports: Sequence[tuple[list[Row], int, str]], packet: int
-    ) -> None:
-        """Sends the text as it is: `%` in a name must not meet the driver's formatting."""
-        for values in _packets(reports, packet):
-            connection.exec_driver_sql(INSERT + values, execution_options={"no_parameters": True})
-
-    def update_hosts(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """One statement for all hosts of a batch: the rows travel as one JSON parameter."""
-        connection.execute(self.UPDATE, {"rows": json.dumps(rows)})

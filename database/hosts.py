@@ -27,15 +27,7 @@ from model.models import containers, hosts, reports, rollup_pending
 from model.queries import HostQuery
 from utils.utils import moment
 
-_ALIVE = (
-    select(hosts.c.id, hosts.c.sampled_at, hosts.c.last_seen, hosts.c.interval_s)
-    # Of a small table MySQL would rather read all rows, and so wait for locks on hosts that were not asked for.
-    .with_hint(hosts, "FORCE INDEX (PRIMARY)", "mysql")
-    .with_hint(hosts, "FORCE INDEX (PRIMARY)", "mariadb")
-    .where(hosts.c.id.in_(bindparam("ids", expanding=True)), hosts.c.deleted_at.is_(None))
-    .order_by(hosts.c.id)
-)
-_LOCK = {skip_locked: _ALIVE.with_for_update(skip_locked=skip_locked) for skip_locked in (False, True)}
+_ALIVE = select(hosts.c.id).where(hosts.c.id.in_(bindparam("ids", expanding=True)), hosts.c.deleted_at.is_(None))
 _FIND = select(hosts.c.host_name, hosts.c.id).where(hosts.c.host_name.in_(bindparam("names", expanding=True)))
 # Another instance may create the same host at the same moment; both then find the one row that is there.
 _CREATE = insert_ignore(hosts)
@@ -51,17 +43,9 @@ def create(connection: Connection, names: Iterable[str], now: int) -> None:
     connection.execute(_CREATE, [{"host_name": name, "created_at": moment(now)} for name in sorted(names)])
 
 
-def lock(connection: Connection, ids: Iterable[int], *, skip_locked: bool = False) -> dict[int, Record]:
-    """Locks hosts in the order of their ids, the only lock order there is, and gives what moves are decided by.
-
-    With `skip_locked` those that another transaction holds are left out instead of waited for.
-    """
-    return {row.id: row for row in connection.execute(_LOCK[skip_locked], {"ids": sorted(ids)})}
-
-
 def alive(connection: Connection, ids: Iterable[int]) -> set[int]:
     """Gives those of the ids that are hosts, locked or not."""
-    return {row.id for row in connection.execute(_ALIVE, {"ids": sorted(ids)})}
+    return set(connection.execute(_ALIVE, {"ids": list(ids)}).scalars())
 
 
 def hide(connection: Connection, host_id: int, now: int) -> bool:

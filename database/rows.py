@@ -4,10 +4,11 @@ Rows are finished at intake, on the event loop, so that the writer's thread only
 """
 
 import hashlib
-from collections.abc import Sequence
+import random
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pydantic_core import to_json
 from sqlalchemy import Row as SqlRow
 
 from model.schemas import ContainerSample, Report
@@ -17,17 +18,20 @@ from utils.utils import SECOND
 Record = SqlRow[*tuple[Any, ...]]
 
 Value = str | int | float | None
-Row = str | tuple[Value, ...]
+# A container's values in the order of `CONTAINER_COLUMNS`.
+Row = tuple[Value, ...]
+# A report's containers as its dialect wants them.
+Finished = str | list[Row]
 
 
 class Finisher(Protocol):
-    """What a dialect does to a container's row at intake."""
+    """What a dialect does to a report's containers at intake."""
 
-    def finish(self, values: tuple[Value, ...]) -> Row:
-        """Finishes the row as far as it is known."""
+    def finish(self, rows: list[Row]) -> Finished:
+        """Finishes the rows as far as they are known."""
 
-    def weigh(self, row: Row) -> int:
-        """Its bytes."""
+    def weigh(self, finished: Finished) -> int:
+        """Their bytes."""
 
 
 CONTAINER_COLUMNS = (
@@ -42,8 +46,11 @@ CONTAINER_COLUMNS = (
     "get_datetime",
 )
 RUNNING = "running"
-# What a report weighs in the queue besides its containers.
+_STATUS = CONTAINER_COLUMNS.index("status")
+# What a report and a row weigh in the queue besides what the agent sent: host, moment, and what stands around them.
 REPORT_BYTES = 512
+ROW_BYTES = 60
+_DIGEST_BYTES = 16
 
 
 @dataclass(slots=True, eq=False)
@@ -51,12 +58,15 @@ class Prepared:
     """One report, ready to be written.
 
     `received_at` and `sampled_at` are microseconds since 1970, UTC; `host` is the host's values in the order of
-    `HOST_VALUES`; `containers` are rows in the dialect's finished form, without host and moment.
+    `HOST_VALUES`; `containers` are rows in the dialect's finished form, without host and moment; `size` in bytes.
+
+    `content_hash` tells a reused key; without a key it is random, so that the writer knows its own row again.
     """
 
     host_name: str
-    host: tuple[Value, ...]
-    containers: list[Row]
+    host: Row
+    containers: Finished
+    containers_count: int
     size: int
     running: int
     received_at: int
@@ -88,29 +98,34 @@ class Stored:
 
 def key_of(host_name: str, key: str) -> bytes:
     """The 16 bytes that name a report: a host's key says nothing about another host's."""
-    return hashlib.sha256(f"{host_name}\0{key}".encode()).digest()[:16]
+    return hashlib.sha256(f"{host_name}\0{key}".encode()).digest()[:_DIGEST_BYTES]
 
 
 def _metric(value: float | None) -> float | None:
-    """A metric as it is stored; adding zero turns -0.0 into 0.0, which not every engine keeps apart."""
-    return None if value is None else value + 0.0
+    """A metric as it is stored: -0.0 becomes 0.0, as not every engine keeps them apart."""
+    return value or (None if value is None else 0.0)
 
 
-def _container(sample: ContainerSample, host_name: str, now: str) -> tuple[Value, ...]:
+def _container(sample: ContainerSample, host_name: str, now: str) -> Row:
     return (
         sample.get("engine_type") or "docker",
         sample.get("cluster_name") or host_name,
         sample.get("node_name") or host_name,
         sample["container_name"],
         sample.get("status") or "unknown",
-        _metric(sample.get("cpu_percentage")),
-        _metric(sample.get("memory_usage")),
-        _metric(sample.get("memory_percentage")),
+        sample.get("cpu_percentage") or _metric(sample.get("cpu_percentage")),
+        sample.get("memory_usage") or _metric(sample.get("memory_usage")),
+        sample.get("memory_percentage") or _metric(sample.get("memory_percentage")),
         sample.get("get_datetime") or now,
     )
 
 
-def _host(report: Report, now: str) -> tuple[Value, ...]:
+def _containers(report: Report, now: str) -> list[Row]:
+    name = report.host.host_name
+    return [_container(sample, name, now) for sample in report.containers or ()]
+
+
+def _host(report: Report, now: str) -> Row:
     host = report.host
     return (
         _metric(host.cpu_percentage),
@@ -122,34 +137,24 @@ def _host(report: Report, now: str) -> tuple[Value, ...]:
     )
 
 
-def _content(report: Report, now: str) -> tuple[tuple[Value, ...], list[tuple[Value, ...]]]:
-    name = report.host.host_name
-    return _host(report, now), [_container(sample, name, now) for sample in report.containers or ()]
-
-
-def _hash(host: tuple[Value, ...], rows: Sequence[tuple[Value, ...]]) -> bytes:
-    return hashlib.sha256(repr((host, rows)).encode()).digest()[:16]
+def _hash(report: Report) -> bytes:
+    """Over the content without the server's own time: a repeat that left `get_datetime` out is the same report."""
+    return hashlib.sha256(to_json((_host(report, ""), _containers(report, "")))).digest()[:_DIGEST_BYTES]
 
 
 def prepare(report: Report, *, key: str | None, received_at: int, now_local: str, dialect: Finisher) -> Prepared:
-    """Finishes a validated report's rows.
-
-    The hash is over the content without the server's own time, so that a repeat that left `get_datetime` out is still
-    the same report.
-    """
-    host, rows = _content(report, "")
-    content_hash = _hash(host, rows)
-    if not host[-1] or not all(row[-1] for row in rows):
-        host, rows = _content(report, now_local)
-    finished = [dialect.finish(row) for row in rows]
+    """Finishes a validated report's rows; `now_local` stands in for the times that the agent left out."""
+    rows = _containers(report, now_local)
+    finished = dialect.finish(rows)
     return Prepared(
         host_name=report.host.host_name,
-        host=host,
+        host=_host(report, now_local),
         containers=finished,
-        size=sum(map(dialect.weigh, finished)) + REPORT_BYTES,
-        running=sum(row[4] == RUNNING for row in rows),
+        containers_count=len(rows),
+        size=dialect.weigh(finished) + len(rows) * ROW_BYTES + REPORT_BYTES,
+        running=[row[_STATUS] for row in rows].count(RUNNING),
         received_at=received_at,
         sampled_at=received_at - int(report.age_s * SECOND),
-        content_hash=content_hash,
+        content_hash=_hash(report) if key else random.randbytes(_DIGEST_BYTES),  # noqa: S311 - names, keeps no secret
         report_key=key_of(report.host.host_name, key) if key else None,
     )

@@ -213,7 +213,7 @@ class Writer:
             self._bytes -= report.size
             if report.awaited:
                 batch.append(report)
-                rows += len(report.containers)
+                rows += report.containers_count
                 size += report.size
         return batch
 
@@ -249,7 +249,7 @@ class Writer:
         if not written:
             return
         self.last_commit = time.monotonic()
-        containers = sum(len(report.containers) for report in written)
+        containers = sum(report.containers_count for report in written)
         names = ",".join(report.host_name for report in written[:20])
         took = (self.last_commit - self._began) * 1000
         logger.info(event("commit", reports=len(written), containers=containers, ms=took, hosts=names))

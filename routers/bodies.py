@@ -1,16 +1,14 @@
 """Reads an intake's body: within its limits of size and time, decoded, and as bytes."""
 
-import asyncio
 import zlib
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from model.envelope import Code, Failure
-from routers.protocol import BEGAN
 
 MAX_REPORT_BYTES = 1 << 20
 MAX_BATCH_BYTES = 2 << 20
-RECEIVE_TIMEOUT_S = 10.0
 
 _CLOSE = {"Connection": "close"}
 _FORMS = ("multipart/", "application/x-www-form-urlencoded")
@@ -59,17 +57,16 @@ async def _receive(request: Request, limit: int) -> bytes:
     if announced.isdecimal() and int(announced[:20]) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
-    size = 0
-    try:
-        began: float = request.scope.get(BEGAN, asyncio.get_running_loop().time())
-        async with asyncio.timeout_at(began + RECEIVE_TIMEOUT_S):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise _too_large(limit)
-                chunks.append(chunk)
-    except TimeoutError:
-        raise Failure(Code.TIMEOUT, "the request was not received within 10 s", headers=_CLOSE) from None
+    size, more = 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            raise _too_large(limit)
+        more = message.get("more_body", False)
     return b"".join(chunks)
 
 

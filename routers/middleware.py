@@ -1,8 +1,8 @@
 """The edge of every request: its id, what is refused before any route, the last resort, and its line in the log."""
 
 import logging
+import random
 import re
-import secrets
 import time
 from urllib.parse import unquote_to_bytes
 
@@ -73,7 +73,9 @@ class _Exchange:
         self.status: int | None = None
         self._replayed = False
         given = [value for name, value in scope["headers"] if name == b"x-request-id"]
-        self.id = given[0].decode() if len(given) == 1 and _ID.fullmatch(given[0]) else secrets.token_hex(8)
+        own = len(given) != 1 or not _ID.fullmatch(given[0])
+        # Not from `secrets`: it names, keeps no secret, and asking the system would hand the writer's thread our turn.
+        self.id = f"{random.getrandbits(64):016x}" if own else given[0].decode()
 
     async def receive(self) -> Message:
         """Raises the protocol's Failure when the rest of the body cannot be read."""

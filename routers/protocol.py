@@ -11,15 +11,14 @@ from model.envelope import Code, Failure
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 << 10
 MAX_LINE_BYTES = 8 << 10
-HEAD_TIMEOUT_S = 10.0
+# From a request's first byte to its last: its head and body share one limit of time.
+RECEIVE_TIMEOUT_S = 10.0
 # What is parsed at a time, and with it how much of a flood is seen before it is refused.
 PIECE = 16 << 10
 # How long a client that is still sending may take to read why it should stop: a reset would destroy the answer.
 LINGER_S = 2.0
 # Where the protocol leaves, for the first of our middleware, why a request cannot be finished.
 REFUSED = "refused"
-# When the request's first byte came, by the loop's clock: its head and body share one limit of time.
-BEGAN = "began"
 
 _CLOSE = {"Connection": "close"}
 
@@ -103,8 +102,7 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self._fields = self._head_bytes = self._silent_bytes = 0
         self._in_body = False
-        cast("dict[str, Any]", self.scope)[BEGAN] = self.loop.time()
-        self._timer = self._timer or self.loop.call_later(HEAD_TIMEOUT_S, self._head_overdue)
+        self._timer = self._timer or self.loop.call_later(RECEIVE_TIMEOUT_S, self._overdue)
 
     def on_url(self, url: bytes) -> None:
         self._silent_bytes = 0
@@ -127,7 +125,6 @@ class Protocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         super().on_headers_complete()
-        self._stop_timer()
         self._in_body = True
         self.cycle.transport = cast("asyncio.Transport", _Closing(self))
 
@@ -139,6 +136,7 @@ class Protocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._in_body = False
+        self._stop_timer()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -154,7 +152,7 @@ class Protocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _head_overdue(self) -> None:
+    def _overdue(self) -> None:
         self._timer = None
         self._refuse(Failure(Code.TIMEOUT, "the request was not received within 10 s", headers=_CLOSE))
 

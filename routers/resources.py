@@ -14,7 +14,6 @@ from model.envelope import Code, Envelope, Failure, failed, ok
 from model.schemas import Batch, BatchItem, BatchOut, LegacyReport, Report, StoredOut
 from routers.answers import answer
 from routers.bodies import MAX_BATCH_BYTES, MAX_REPORT_BYTES, read
-from routers.deps import Writing
 from routers.docs import body, refusals
 from routers.errors import invalid, log_refusal
 from services.oddities import MAX_SKEW_S, oddities
@@ -40,11 +39,11 @@ _REFUSALS = refusals(408, 413, 415, 422, 503)
     responses=_REFUSALS,
     openapi_extra={**body("Report"), **_DOCS},
 )
-async def post_report(request: Request, writer: Writing) -> Response:
+async def post_report(request: Request) -> Response:
     """Stores one report. 200 means that it is committed."""
     key = _key(request)
     report = _parse(Report, request, await read(request, MAX_REPORT_BYTES))
-    return _stored(request, report, await writer.submit(report, key))
+    return _stored(request, report, await request.state.writer.submit(report, key))
 
 
 @router.post(
@@ -54,11 +53,11 @@ async def post_report(request: Request, writer: Writing) -> Response:
     responses=_REFUSALS,
     openapi_extra={**body("LegacyReport"), **_DOCS},
 )
-async def post_monitor_info(request: Request, writer: Writing) -> Response:
+async def post_monitor_info(request: Request) -> Response:
     """Stores one report of an older agent: `node_name` may stand for `host_name`, the host's fields may be flat."""
     key = _key(request)
     report = _parse(LegacyReport, request, await read(request, MAX_REPORT_BYTES, any_type=True))
-    return _stored(request, report, await writer.submit(report, key))
+    return _stored(request, report, await request.state.writer.submit(report, key))
 
 
 @router.post(
@@ -68,7 +67,7 @@ async def post_monitor_info(request: Request, writer: Writing) -> Response:
     responses={207: {"model": Envelope[BatchOut], "description": "some reports were refused"}, **_REFUSALS},
     openapi_extra=body("Batch"),
 )
-async def post_batch(request: Request, writer: Writing) -> Response:
+async def post_batch(request: Request) -> Response:
     """Stores up to 500 reports, each by itself; a retryable code inside means: send that report again."""
     raw = await read(request, MAX_BATCH_BYTES)
     items = _reports(raw)
@@ -77,11 +76,15 @@ async def post_batch(request: Request, writer: Writing) -> Response:
     for number, item in enumerate(items):
         if number % TURN == 0:  # other requests have their turn between the items of a large batch
             await asyncio.sleep(0)
-        tasks.append(asyncio.create_task(_one(request, writer, item)))
+        tasks.append(asyncio.create_task(_one(request, item)))
     results = await asyncio.gather(*tasks)
     if all(result["resultCode"] == Code.OK for result in results):
         return answer(ok({"results": results}, f"report_count: {len(results)}"))
     return answer(failed(Code.PARTIAL, "some reports were refused", {"results": results}), 207)
+
+
+# What the edge hands the intake's POSTs to, past FastAPI's routing.
+POSTS = {"/api/resources": post_report, "/monitor_info": post_monitor_info, "/api/resources/batch": post_batch}
 
 
 def _key(request: Request) -> str | None:
@@ -154,11 +157,11 @@ def _reports(raw: bytes) -> list[Any]:
         raise _unreadable(str(error)) from None
 
 
-async def _one(request: Request, writer: Writing, item: object) -> dict[str, Any]:
+async def _one(request: Request, item: object) -> dict[str, Any]:
     """What becomes of one report of a batch."""
     try:
         report = BatchItem.model_validate(item, context={"zone": request.state.zone})
-        stored = await writer.submit(report, report.idempotency_key)
+        stored = await request.state.writer.submit(report, report.idempotency_key)
     except ValidationError as error:
         return _refused(request, _invalid(error))
     except Failure as failure:

@@ -24,6 +24,10 @@ def _out_of_range(report: Report) -> bool:
     """Below zero, a host above 100 %, a container above 100 % of every thread, memory above 100 %."""
     host = report.host
     most = PERCENT * (host.cpu_threads or host.cpu_cores or MOST_THREADS)
-    pairs = [((host.cpu_percentage or 0) / PERCENT, host.memory_percentage)]
-    pairs += [((c.get("cpu_percentage") or 0) / most, c.get("memory_percentage")) for c in report.containers or ()]
-    return any(not (0 <= cpu <= 1 and 0 <= (memory or 0) <= PERCENT) for cpu, memory in pairs)
+    if not (0 <= (host.cpu_percentage or 0) <= PERCENT and 0 <= (host.memory_percentage or 0) <= PERCENT):
+        return True
+    for container in report.containers or ():
+        cpu, memory = container.get("cpu_percentage") or 0, container.get("memory_percentage") or 0
+        if not (0 <= cpu <= most and 0 <= memory <= PERCENT):
+            return True
+    return False

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from routers import bodies
+from routers import protocol
 from tests.intake import INTAKES, Wire, host_of, refused, stored, until, unwritten
 from tests.service import SAMPLE, Service, report
 
@@ -28,7 +28,7 @@ def bomb(size: int) -> bytes:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "RECEIVE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(protocol, "RECEIVE_TIMEOUT_S", 0.3)
 
 
 @pytest.mark.parametrize("path", INTAKES)

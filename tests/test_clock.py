@@ -1,4 +1,3 @@
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -6,12 +5,13 @@ import pytest
 
 from database.batch import FUTURE, Move, learned_interval
 from database.clock import Clock
+from database.dialect import MOVE, Held
 from database.rows import Prepared
 from tests.service import Service, report
-from utils.utils import SECOND, moment, time_text
+from utils.utils import SECOND, time_text
 
 NOW = 1_800_000_000 * SECOND
-BEFORE = moment(NOW - 10 * SECOND)
+BEFORE = NOW - 10 * SECOND
 
 
 class Hand:
@@ -64,65 +64,59 @@ def test_a_clock_that_is_wrong_moves_to_where_the_answer_allows(hand: Hand) -> N
     assert hand.clock.now() == NOW + 60 * SECOND - 100
 
 
-@dataclass
-class Row:
+def held(sampled_at: int = BEFORE, last_seen: int = BEFORE) -> Held:
     """What a locked host's row tells."""
-
-    id: int = 1
-    sampled_at: datetime | None = BEFORE
-    last_seen: datetime | None = BEFORE
-    interval_s: float | None = 10.0
+    return Held(sampled_at, last_seen, 10.0)
 
 
 def prepared(received_at: int, age_s: int = 0) -> Prepared:
     host = (1.0, 2, 4, 8.0, 50.0, "2025-01-01 00:00:00")
-    sampled_at = received_at - age_s * SECOND
-    return Prepared("host", host, [], 0, 0, received_at, sampled_at, b"", None)
+    return Prepared("host", host, [], 0, 0, 0, received_at, received_at - age_s * SECOND, b"", None)
 
 
-def moved(row: Row, *reports: Prepared, now: int = NOW) -> dict[str, Any]:
-    move = Move(row)  # type: ignore[arg-type]  # it reads three columns of the row
+def moved(row: Held, *reports: Prepared, now: int = NOW) -> dict[str, Any]:
+    move = Move(1, row)
     for one in reports:
         move.take(one, now)
-    return move.values()
+    return dict(zip(MOVE, move.values(), strict=True))
 
 
 def test_a_newer_report_moves_the_host() -> None:
-    assert moved(Row(), prepared(NOW))["sampled_at"] == time_text(NOW)
+    assert moved(held(), prepared(NOW))["sampled_at"] == time_text(NOW)
 
 
 def test_a_report_of_the_same_moment_moves_the_host() -> None:
-    assert moved(Row(sampled_at=moment(NOW)), prepared(NOW))["moves"] == 1
+    assert moved(held(sampled_at=NOW), prepared(NOW))["moves"] == 1
 
 
 def test_a_late_report_moves_presence_alone() -> None:
-    values = moved(Row(), prepared(NOW, age_s=60))
+    values = moved(held(), prepared(NOW, age_s=60))
     assert (values["moves"], values["last_seen"]) == (0, time_text(NOW))
 
 
 def test_the_newest_report_of_a_batch_wins_whatever_the_order() -> None:
-    values = moved(Row(), prepared(NOW), prepared(NOW + 1, age_s=5))
+    values = moved(held(), prepared(NOW), prepared(NOW + 1, age_s=5))
     assert (values["sampled_at"], values["last_seen"]) == (time_text(NOW), time_text(NOW + 1))
 
 
 def test_a_host_from_a_clock_that_was_set_back_is_pulled_back() -> None:
-    ahead = moment(NOW + FUTURE + SECOND)
-    values = moved(Row(sampled_at=ahead, last_seen=ahead), prepared(NOW))
+    ahead = NOW + FUTURE + SECOND
+    values = moved(held(sampled_at=ahead, last_seen=ahead), prepared(NOW))
     assert (values["sampled_at"], values["last_seen"]) == (time_text(NOW), time_text(NOW))
 
 
 def test_a_host_a_little_ahead_stays_where_it_is() -> None:
-    values = moved(Row(sampled_at=moment(NOW + FUTURE - SECOND)), prepared(NOW))
+    values = moved(held(sampled_at=NOW + FUTURE - SECOND), prepared(NOW))
     assert values["moves"] == 0
 
 
 def test_presence_never_moves_back() -> None:
-    values = moved(Row(last_seen=moment(NOW)), prepared(NOW - 5 * SECOND))
+    values = moved(held(last_seen=NOW), prepared(NOW - 5 * SECOND))
     assert values["last_seen"] == time_text(NOW)
 
 
 def test_a_host_is_expected_again_within_three_of_its_intervals() -> None:
-    assert moved(Row(), prepared(NOW))["expected_by"] == time_text(NOW + 30 * SECOND)
+    assert moved(held(), prepared(NOW))["expected_by"] == time_text(NOW + 30 * SECOND)
 
 
 @pytest.mark.parametrize(

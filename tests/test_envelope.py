@@ -7,6 +7,7 @@ import pytest
 from fastapi import routing
 
 from model.envelope import STATUS, Code, failed, ok
+from routers import resources
 from tests.envelopes import Operation, envelope, operations
 from tests.logs import Reader
 from tests.service import SAMPLE, Service, report
@@ -49,10 +50,11 @@ def _host(sqlite: Service) -> None:
 def exploding(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every handler breaks, with words that nobody outside may read."""
 
-    async def explode(**_: object) -> None:
+    async def explode(*_: object, **__: object) -> None:
         raise RuntimeError("secret words\nSELECT * FROM /etc/passwd")
 
     monkeypatch.setattr(routing, "run_endpoint_function", explode)
+    monkeypatch.setattr(resources, "read", explode)
 
 
 @every_operation

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from database.dialect_mysql import literal
+from database.dialect_mysql_text import literal
 from tests.conftest import SERVER_CLASSES
 from tests.fuzzing import FIXED, HOSTILE, names
 from tests.servers import Server, available

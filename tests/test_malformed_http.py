@@ -192,7 +192,7 @@ def test_client_that_leaves_early_is_no_bug(sqlite: Service, cut: bytes) -> None
 
 
 def test_head_that_trickles_is_ended(sqlite: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(protocol, "RECEIVE_TIMEOUT_S", 0.3)
     with connect(sqlite) as connection:
         connection.sendall(GET)
         assert one(answers(received(connection))).code == "TIMEOUT"

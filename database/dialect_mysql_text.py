@@ -1,0 +1,147 @@
+"""A batch's statements for MySQL and MariaDB, as text: their parameters would cost more than all else of a report."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+
+from pydantic_core import to_json
+from sqlalchemy import Connection
+
+from database.dialect import MOVE, PRESENCE, REPORT, STATE, TARGET, Held
+from database.rows import Finished, Prepared, Row, Value
+from utils.utils import time_text
+
+# Stands between the rows of a report: no name holds it.
+_BREAK = "\0"
+# The one column of hosts and reports that is neither a number nor null, and so needs quotes, comes last of HOST_VALUES.
+_TYPES = dict.fromkeys(("cpu_percentage", "memory_usage", "memory_percentage", "interval_s"), "DOUBLE")
+_TYPES |= dict.fromkeys(("id", "moves", "cpu_cores", "cpu_threads", "containers_count", "containers_running"), "BIGINT")
+_TYPES |= dict.fromkeys(("sampled_at", "last_seen", "expected_by"), "DATETIME(6)") | {"get_datetime": "DATETIME"}
+_COLUMNS = ", ".join(f"{name} {_TYPES[name]} PATH '$[{place}]'" for place, name in enumerate(MOVE))
+_SET = ", ".join(
+    [*(f"h.{name} = IF(v.moves, v.{name}, h.{name})" for name in STATE), *(f"h.{name} = v.{name}" for name in PRESENCE)]
+)
+
+CONTAINERS = f"INSERT INTO containers ({','.join(TARGET)}) VALUES "  # noqa: S608 - column names of our own
+REPORTS = f"INSERT INTO reports ({','.join(REPORT)}) VALUES "  # noqa: S608 - the same
+PENDING = "INSERT IGNORE INTO rollup_pending (host_id,minute) VALUES "
+UPDATE = "UPDATE JSON_TABLE('"
+# One row of JSON, which is read at once: the driver needs longer for each value of a row than the server for the row.
+LOCK = (
+    "SELECT JSON_ARRAYAGG(JSON_ARRAY(id, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', sampled_at), "
+    "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', last_seen), interval_s)) "
+    # Of a small table MySQL would rather read all rows, and so wait for locks on hosts that were not asked for.
+    "FROM hosts FORCE INDEX (PRIMARY) WHERE deleted_at IS NULL AND id IN ("
+)
+
+
+def literal(value: Value | bytes) -> str:
+    """Writes a value as SQL; `repr` of a float is the shortest text that reads back the same.
+
+    Text with a quote or a backslash goes as the hexadecimal literal that PyMySQL itself writes for bytes: that means
+    the same whether NO_BACKSLASH_ESCAPES is set or not.
+    """
+    if isinstance(value, str):
+        plain = "'" not in value and "\\" not in value
+        return f"'{value}'" if plain else f"_utf8mb4 X'{value.encode().hex()}'"
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    return "NULL" if value is None else repr(value)
+
+
+def _row(row: Row, metrics: str) -> str:
+    """A container's text up to the host's id: five names, three metrics and a time, which is of our own making."""
+    words: tuple[str, ...] = row[:5]  # type: ignore[assignment]  # these five are text, see CONTAINER_COLUMNS
+    text = "','".join(words)
+    plain = text.count("'") == 8 and "\\" not in text  # noqa: PLR2004 - the quotes of five words' four seams
+    text = f"'{text}'" if plain else ",".join(map(literal, words))
+    return f"{text},{metrics},'{row[8]}'"
+
+
+def _packets(batch: Sequence[Prepared], limit: int) -> Iterator[str]:
+    """Joins the reports' rows into VALUES lists of at most `limit` bytes."""
+    packet: list[str] = []
+    size = 0
+    for text, weight in _pieces(batch, limit):
+        size += weight
+        if packet and size > limit:
+            yield ",".join(packet)
+            packet, size = [], weight
+        packet.append(text)
+    if packet:
+        yield ",".join(packet)
+
+
+def _pieces(batch: Sequence[Prepared], limit: int) -> Iterator[tuple[str, int]]:
+    """The rows of each report in one piece, or of one that is larger than a packet one by one; with their bytes."""
+    for report in batch:
+        assert isinstance(report.containers, str)  # noqa: S101 - narrows the type for the checker
+        tail = f",{report.host_id},'{time_text(report.sampled_at)}')"
+        if not report.containers:
+            continue
+        if report.size <= limit:
+            yield f"({report.containers.replace(_BREAK, f'{tail},(')}{tail}", report.size
+        else:
+            rows = (f"({row}{tail}" for row in report.containers.split(_BREAK))
+            yield from ((row, len(row.encode()) + 1) for row in rows)
+
+
+def _report(report: Prepared) -> str:
+    digests = f"{literal(report.report_key)},{literal(report.content_hash)}"
+    host = ",".join(map(literal, report.host))
+    moments = f"'{time_text(report.sampled_at)}',{digests},'{time_text(report.received_at)}'"
+    return f"({report.host_id},{moments},{host},{report.containers_count})"
+
+
+def _run(connection: Connection, statement: str) -> None:
+    """Sends the text as it is: `%` in a name must not meet the driver's formatting."""
+    connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+
+
+def without_values(record: logging.LogRecord) -> bool:
+    """Cuts the reports' values out of an echoed statement: they travel as its text, where others have parameters."""
+    for begin in (CONTAINERS, REPORTS, PENDING, UPDATE, LOCK):
+        if isinstance(record.msg, str) and record.msg.startswith(begin):
+            record.msg = f"{begin}..."
+    return True
+
+
+class Statements:
+    """The five statements of a batch."""
+
+    def finish(self, rows: list[Row]) -> str:
+        """The rows' text up to the host's id. JSON writes numbers and null as SQL does, and many at once."""
+        metrics = to_json([row[5:8] for row in rows]).decode()[2:-2].split("],[")
+        return _BREAK.join(map(_row, rows, metrics))
+
+    def weigh(self, finished: Finished) -> int:
+        """The bytes of the rows' text."""
+        assert isinstance(finished, str)  # noqa: S101 - narrows the type for the checker
+        return len(finished) if finished.isascii() else len(finished.encode())
+
+    def lock_hosts(self, connection: Connection, ids: Sequence[int], *, skip_locked: bool) -> dict[int, Held]:
+        """Locks hosts in the order of the primary key, by which they are read."""
+        statement = f"{LOCK}{','.join(map(str, ids))}) FOR UPDATE{' SKIP LOCKED' if skip_locked else ''}"
+        found = connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).scalar_one()
+        return {id_: Held(*values) for id_, *values in json.loads(found or "[]")}
+
+    def insert_reports(self, connection: Connection, batch: Sequence[Prepared]) -> None:
+        """One statement for all reports."""
+        _run(connection, REPORTS + ",".join(map(_report, batch)))
+
+    def insert_containers(self, connection: Connection, batch: Sequence[Prepared], packet: int) -> None:
+        """One statement a packet."""
+        for values in _packets(batch, packet):
+            _run(connection, CONTAINERS + values)
+
+    def insert_pending(self, connection: Connection, minutes: Sequence[tuple[int, str]]) -> None:
+        """One statement for all minutes."""
+        _run(connection, PENDING + ",".join(f"({host_id},'{minute}')" for host_id, minute in minutes))
+
+    def update_hosts(self, connection: Connection, moves: Sequence[Row]) -> None:
+        """One statement for all hosts. The rows first and the hosts by key: else a small table would be locked whole.
+
+        The JSON holds numbers and times of our own making, nothing that a quote could end.
+        """
+        rows = f"{to_json(moves).decode()}', '$[*]' COLUMNS ({_COLUMNS})) v"
+        _run(connection, f"{UPDATE}{rows} STRAIGHT_JOIN hosts h FORCE INDEX (PRIMARY) ON h.id = v.id SET {_SET}")

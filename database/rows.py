@@ -137,24 +137,29 @@ def _host(report: Report, now: str) -> Row:
     )
 
 
-def _hash(report: Report) -> bytes:
-    """Over the content without the server's own time: a repeat that left `get_datetime` out is the same report."""
-    return hashlib.sha256(to_json((_host(report, ""), _containers(report, "")))).digest()[:_DIGEST_BYTES]
+def _hash(host: Row, rows: list[Row]) -> bytes:
+    return hashlib.sha256(to_json((host, rows))).digest()[:_DIGEST_BYTES]
 
 
 def prepare(report: Report, *, key: str | None, received_at: int, now_local: str, dialect: Finisher) -> Prepared:
-    """Finishes a validated report's rows; `now_local` stands in for the times that the agent left out."""
-    rows = _containers(report, now_local)
+    """Finishes a validated report's rows; `now_local` stands in for the times that the agent left out.
+
+    The hash is over the content without the server's own time: a repeat that left a time out is the same report.
+    """
+    host, rows = _host(report, ""), _containers(report, "")
+    content_hash = _hash(host, rows) if key else random.randbytes(_DIGEST_BYTES)  # noqa: S311 - names, keeps no secret
+    if not host[-1] or not all(row[-1] for row in rows):
+        host, rows = _host(report, now_local), _containers(report, now_local)
     finished = dialect.finish(rows)
     return Prepared(
         host_name=report.host.host_name,
-        host=_host(report, now_local),
+        host=host,
         containers=finished,
         containers_count=len(rows),
         size=dialect.weigh(finished) + len(rows) * ROW_BYTES + REPORT_BYTES,
         running=[row[_STATUS] for row in rows].count(RUNNING),
         received_at=received_at,
         sampled_at=received_at - int(report.age_s * SECOND),
-        content_hash=_hash(report) if key else random.randbytes(_DIGEST_BYTES),  # noqa: S311 - names, keeps no secret
+        content_hash=content_hash,
         report_key=key_of(report.host.host_name, key) if key else None,
     )

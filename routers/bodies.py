@@ -6,6 +6,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from model.envelope import Code, Failure
+from routers.headers import text, values
 
 MAX_REPORT_BYTES = 1 << 20
 MAX_BATCH_BYTES = 2 << 20
@@ -23,7 +24,7 @@ async def read(request: Request, limit: int, *, any_type: bool = False) -> bytes
     UNSUPPORTED for a form, another charset or encoding, BAD_JSON for broken gzip.
     """
     if not any_type:
-        _check_type(request.headers.get("content-type", ""))
+        _check_type(text(request.scope, b"content-type"))
     encoding = _encoding(request)
     body = await _receive(request, limit)
     if encoding == "gzip":
@@ -46,14 +47,14 @@ def _check_type(value: str) -> None:
 
 def _encoding(request: Request) -> str:
     """Only gzip or none: stacked encodings multiply what a small body can grow to."""
-    encoding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
+    encoding = b",".join(values(request.scope, b"content-encoding")).decode("latin-1").strip().lower()
     if encoding not in ("", "identity", "gzip"):
         raise Failure(Code.UNSUPPORTED, "only gzip or no encoding", headers={"Accept-Encoding": "gzip"})
     return encoding
 
 
 async def _receive(request: Request, limit: int) -> bytes:
-    announced = request.headers.get("content-length", "0")
+    announced = text(request.scope, b"content-length", "0")
     if announced.isdecimal() and int(announced[:20]) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []

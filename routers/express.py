@@ -10,6 +10,7 @@ from config.config import Settings
 from model.envelope import Failure
 from routers.cors import Cors
 from routers.errors import on_failure
+from routers.headers import values
 from routers.middleware import Edge
 from routers.resources import POSTS
 
@@ -30,7 +31,7 @@ class Express:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
         handler = self._posts.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if handler is None or any(name == b"origin" for name, _ in scope["headers"]):
+        if handler is None or values(scope, b"origin"):
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive, send)

@@ -4,6 +4,7 @@ import logging
 import random
 import re
 import time
+from itertools import chain
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Request
@@ -13,6 +14,7 @@ from logger import event, request_id
 from model.envelope import Code, Failure
 from routers.answers import refusal
 from routers.errors import Bugs, log_refusal
+from routers.headers import values
 from routers.protocol import MAX_HEADER_BYTES, MAX_HEADERS, MAX_LINE_BYTES, REFUSED, malformed, too_large
 
 logger = logging.getLogger("routers.access")
@@ -72,7 +74,7 @@ class _Exchange:
         self._began = time.perf_counter()
         self.status: int | None = None
         self._replayed = False
-        given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+        given = values(scope, b"x-request-id")
         own = len(given) != 1 or not _ID.fullmatch(given[0])
         # Not from `secrets`: it names, keeps no secret, and asking the system would hand the writer's thread our turn.
         self.id = f"{random.getrandbits(64):016x}" if own else given[0].decode()
@@ -113,14 +115,13 @@ def _refused(scope: Scope) -> Failure | None:
         found: Failure = failure
         return found
     headers = scope["headers"]
-    size = sum(len(name) + len(value) + 4 for name, value in headers)
+    size = sum(map(len, chain.from_iterable(headers))) + 4 * len(headers)
     line = len(scope.get("raw_path") or b"") + len(scope["query_string"])
     if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES or line > MAX_LINE_BYTES:
         return too_large()
-    names = [name for name, _ in headers]
     old = scope["http_version"] == "1.0"
-    hosts = names.count(b"host")
-    ambiguous = hosts > 1 or (hosts == 0 and not old) or (old and b"transfer-encoding" in names)
+    hosts = len(values(scope, b"host"))
+    ambiguous = hosts > 1 or (hosts == 0 and not old) or (old and values(scope, b"transfer-encoding"))
     if ambiguous or scope["http_version"] not in ("1.0", "1.1"):
         return malformed()
     if not (_is_utf8(scope["query_string"]) and _is_utf8(scope.get("raw_path") or b"")):

@@ -16,6 +16,7 @@ from routers.answers import answer
 from routers.bodies import MAX_BATCH_BYTES, MAX_REPORT_BYTES, read
 from routers.docs import body, refusals
 from routers.errors import invalid, log_refusal
+from routers.headers import values
 from services.oddities import MAX_SKEW_S, oddities
 from utils.utils import SECOND, local_second
 
@@ -88,10 +89,10 @@ POSTS = {"/api/resources": post_report, "/monitor_info": post_monitor_info, "/ap
 
 
 def _key(request: Request) -> str | None:
-    keys = request.headers.getlist("idempotency-key")
+    keys = values(request.scope, b"idempotency-key")
     if not keys:
         return None
-    key = keys[0]
+    key = keys[0].decode("latin-1")
     if len(keys) > 1 or not 1 <= len(key) <= MAX_KEY or not all("!" <= letter <= "~" for letter in key):
         raise Failure(Code.BAD_REQUEST, "Idempotency-Key: 1 to 255 visible ASCII characters")
     return key

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_new_hosts_cost_a_transaction_of_their_own(service: Service) -> None:
     service.post(report("known"))
     with statements(service) as seen:
         in_one_batch(service, [report(f"new{n}", "web") for n in range(20)])
-    words = [one.split()[0] for one in seen]
+    words = [re.search("SELECT|INSERT|UPDATE", one)[0] for one in seen]  # type: ignore[index]  # there is one in each
     assert words == ["SELECT", "INSERT", "SELECT", "SELECT", "INSERT", "INSERT", "INSERT", "UPDATE"]
 
 
@@ -91,7 +92,7 @@ def test_the_largest_report_fits_through_a_small_packet(engine: str, tmp_path: P
             many = [{"container_name": f"{n}" + "\U0001f433" * 100} for n in range(2000)]
             content = json.dumps(report(name, *many), ensure_ascii=False).encode()
             assert service.client.post("/api/resources", content=content).status_code == 200
-            packets = [one for one in seen if one.startswith("INSERT INTO containers")]
+            packets = [one for one in seen if "INTO containers (" in one]
             assert len(packets) > 1
             assert len(seen) == 4 + len(packets)
             assert service.sql("SELECT COUNT(*) FROM containers") == [(2190,)]
@@ -151,7 +152,7 @@ def test_a_batch_whose_commit_and_look_up_are_lost_counts_once(
     assert {copies(service, host) for host in names} == {(2, 1)}
 
 
-@pytest.mark.parametrize("marker", [b"FOR UPDATE", b"INSERT INTO reports", b"INSERT INTO containers", b"UPDATE "])
+@pytest.mark.parametrize("marker", [b"FOR UPDATE", b"INTO reports (", b"INTO containers (", b"UPDATE "])
 def test_a_connection_lost_before_commit_counts_once(proxied: tuple[Service, Proxy], marker: bytes) -> None:
     service, proxy = proxied
     host = f"before {marker.decode()}"
@@ -228,20 +229,20 @@ def test_a_report_that_the_database_refuses_stands_alone(fresh: Service) -> None
     assert [n for n, answer in enumerate(answers) if answer.status_code != 200] == [37]
     assert answers[37].json()["resultCode"] == "VALIDATION"
     assert fresh.sql("SELECT COUNT(*) FROM containers") == [(63,)]
-    tries = [one for one in seen if one.startswith("INSERT INTO reports")]
+    tries = [one for one in seen if "INTO reports (" in one]
     assert len(tries) <= 1 + 2 * 6
 
 
 def test_conflicts_are_retried_five_times(remote: Service) -> None:
     remote.post(report("conflict"))
-    with failing(remote, "INSERT INTO reports", conflict, times=5):
+    with failing(remote, "INTO reports (", conflict, times=5):
         assert remote.post(report("conflict", "web")).status_code == 200
     assert copies(remote, "conflict") == (2, 1)
 
 
 def test_endless_conflicts_end_in_503(remote: Service) -> None:
     remote.post(report("endless"))
-    with failing(remote, "INSERT INTO reports", conflict, times=6):
+    with failing(remote, "INTO reports (", conflict, times=6):
         answer = remote.post(report("endless", "web"))
     assert (answer.status_code, answer.json()["resultCode"]) == (503, "DB_UNAVAILABLE")
     assert answer.headers["Retry-After"]
@@ -260,10 +261,10 @@ def test_an_error_nobody_foresaw_fails_one_report_alone(remote: Service) -> None
 def test_errors_without_end_are_given_up_early(remote: Service) -> None:
     names = [f"broken{n}" for n in range(40)]
     post_all(remote, [report(host) for host in names])
-    with failing(remote, "INSERT INTO reports", unforeseen, times=1000), statements(remote) as seen:
+    with failing(remote, "INTO reports (", unforeseen, times=1000), statements(remote) as seen:
         answers = in_one_batch(remote, [report(host) for host in names])
     assert codes(answers) == [503] * 40
-    assert len([one for one in seen if one.startswith("INSERT INTO reports")]) <= 2 * MAX_SEARCHES
+    assert len([one for one in seen if "INTO reports (" in one]) <= 2 * MAX_SEARCHES
 
 
 @pytest.mark.parametrize("key", [None, "k"])
@@ -279,14 +280,14 @@ def test_a_forgotten_host_comes_back_as_a_new_one(service: Service, key: str | N
 
 def test_a_host_that_vanishes_between_two_statements_comes_back(remote: Service) -> None:
     remote.post(report("vanishing"))
-    with failing(remote, "INSERT INTO reports", lambda: pymysql.err.IntegrityError(1452, "foreign key")):
+    with failing(remote, "INTO reports (", lambda: pymysql.err.IntegrityError(1452, "foreign key")):
         assert remote.post(report("vanishing", "web")).status_code == 200
     assert copies(remote, "vanishing") == (2, 1)
 
 
 def test_a_connection_lost_at_its_start_is_made_again(remote: Service) -> None:
     remote.post(report("start"))
-    with failing(remote, "INSERT INTO reports", lost), failing(remote, "SHOW VARIABLES", lost):
+    with failing(remote, "INTO reports (", lost), failing(remote, "SHOW VARIABLES", lost):
         assert remote.post(report("start", "web")).status_code == 200
     assert copies(remote, "start") == (2, 1)
 

@@ -1,11 +1,11 @@
 # One command each; `make help` lists them. Needs Python 3.11 or newer with its venv module.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types bench fix clean
+.PHONY: help run test check lint types faults bench fix clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-OURS := config model database services routers utils benchmarks main.py manage.py logger.py
+OURS := config model database services routers utils benchmarks deploy main.py manage.py logger.py
 APT := apt-get install -y python3 python3-venv make
 
 # Runs a command and prints how long it took, also if it failed.
@@ -22,19 +22,22 @@ help: ## list the commands
 run: $(VENV)/.installed ## start the server on the embedded database, for this machine only
 	@exec env SERVER_HOST="$${SERVER_HOST:-127.0.0.1}" $(BIN)/python main.py
 
-test: $(VENV)/.installed-dev ## run lint, types and every test; as root on Debian also install MariaDB and MySQL for them
-	@$(STAGE); stage databases tests/install-databases.sh
+test: $(VENV)/.installed-dev ## run lint, types and every test; as root on Debian also install what they need
+	@$(STAGE); stage programs tests/install.sh
 	@$(STAGE); stage lint $(MAKE) -s lint
 	@$(STAGE); stage types $(MAKE) -s types
 	@$(STAGE); work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; result=0; \
 	stage suite env TEST_RAN_ON="$$work/ran-on" COVERAGE_FILE="$$work/coverage" \
-		$(BIN)/python -m pytest -q --cov --cov-report=term-missing:skip-covered || result=$$?; \
+		$(BIN)/python -m pytest -q -m 'not faults' --cov --cov-report=term-missing:skip-covered || result=$$?; \
+	stage faults env TEST_RAN_ON="$$work/ran-on" FAULT_TABLE="$$work/faults" \
+		$(BIN)/python -m pytest -q -m faults || result=$$?; \
+	$(BIN)/python -m tests.fault_table "$$work/faults"; \
 	$(BIN)/python -m tests.servers "$$work/ran-on"; exit $$result
 
 check: $(VENV)/.installed-dev ## run lint, types and the quick tests, on the embedded database only
 	@$(STAGE); stage lint $(MAKE) -s lint
 	@$(STAGE); stage types $(MAKE) -s types
-	@$(STAGE); stage suite env TEST_ENGINES=sqlite $(BIN)/python -m pytest -q -m 'not slow'
+	@$(STAGE); stage suite env TEST_ENGINES=sqlite $(BIN)/python -m pytest -q -m 'not slow and not faults'
 
 lint: $(VENV)/.installed-dev ## look for mistakes and for other formatting than ours
 	@$(BIN)/ruff check
@@ -43,7 +46,17 @@ lint: $(VENV)/.installed-dev ## look for mistakes and for other formatting than 
 types: $(VENV)/.installed-dev ## check the types
 	@$(BIN)/mypy --strict $(OURS) tests
 
-bench: $(VENV)/.installed-dev ## measure validation, and what a row costs on disk (also on the server DATABASE_URL names)
+faults: $(VENV)/.installed-dev ## break servers under load at full length (hours), and print what was lost
+	@tests/install.sh
+	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; result=0; \
+	env FAULT_ACKS=300000 FAULT_TABLE="$$work/faults" $(BIN)/python -m pytest -q -m faults --timeout=0 || result=$$?; \
+	$(BIN)/python -m tests.fault_table "$$work/faults"; exit $$result
+
+bench: $(VENV)/.installed-dev ## measure the intake, the reads and the parts of a report on every database there is
+	@$(BIN)/python -m benchmarks.intake
+	@$(BIN)/python -m benchmarks.reads
+	@$(BIN)/python -m benchmarks.journey
+	@$(BIN)/python -m benchmarks.foreign_keys
 	@$(BIN)/python -m benchmarks.validation
 	@$(BIN)/python -m benchmarks.sizes
 

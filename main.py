@@ -117,7 +117,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
 def _garbage_seldom_collected() -> Iterator[None]:
     """Spares the collector what the start made, and most of its rounds: reports leave it next to nothing to find.
 
-    With Python's own settings it takes a fifth of the time of the event loop (`benchmarks/profile.py`).
+    With Python's own settings it takes a fifth of the time of the event loop (`benchmarks/journey.py`).
     """
     usual = gc.get_threshold()
     gc.collect()

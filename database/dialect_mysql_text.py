@@ -13,7 +13,8 @@ from utils.utils import time_text
 
 # Stands between the rows of a report: no name holds it.
 _BREAK = "\0"
-# The one column of hosts and reports that is neither a number nor null, and so needs quotes, comes last of HOST_VALUES.
+# Around the five names and the time of a container.
+QUOTES = 12
 _TYPES = dict.fromkeys(("cpu_percentage", "memory_usage", "memory_percentage", "interval_s"), "DOUBLE")
 _TYPES |= dict.fromkeys(("id", "moves", "cpu_cores", "cpu_threads", "containers_count", "containers_running"), "BIGINT")
 _TYPES |= dict.fromkeys(("sampled_at", "last_seen", "expected_by"), "DATETIME(6)") | {"get_datetime": "DATETIME"}
@@ -23,7 +24,7 @@ _SET = ", ".join(
 )
 
 # The rows of a batch belong to hosts that its transaction has locked: looking each up again only costs. MySQL takes
-# the one as a hint, MariaDB the other as a frame; to each the other's is a comment, see ADR 0018.
+# the one as a hint, MariaDB the other as a frame; to each the other's is a comment, see ADR 0017.
 UNCHECKED = "/*M! SET STATEMENT foreign_key_checks=0 FOR */ INSERT /*+ SET_VAR(foreign_key_checks=OFF) */ INTO "
 CONTAINERS = f"{UNCHECKED}containers ({','.join(TARGET)}) VALUES "
 REPORTS = f"{UNCHECKED}reports ({','.join(REPORT)}) VALUES "
@@ -52,13 +53,14 @@ def literal(value: Value | bytes) -> str:
     return "NULL" if value is None else repr(value)
 
 
-def _row(row: Row, metrics: str) -> str:
-    """A container's text up to the host's id: five names, three metrics and a time, which is of our own making."""
-    words: tuple[str, ...] = row[:5]  # type: ignore[assignment]  # these five are text, see CONTAINER_COLUMNS
-    text = "','".join(words)
-    plain = text.count("'") == 8 and "\\" not in text  # noqa: PLR2004 - the quotes of five words' four seams
-    text = f"'{text}'" if plain else ",".join(map(literal, words))
-    return f"{text},{metrics},'{row[8]}'"
+def _plain(row: Row, metrics: str) -> str:
+    """A container's text up to the host's id, if none of its five names needs care; the time is of our own making."""
+    engine, cluster, node, name, status, _, _, _, at = row
+    return f"'{engine}','{cluster}','{node}','{name}','{status}',{metrics},'{at}'"
+
+
+def _careful(row: Row, metrics: str) -> str:
+    return f"{','.join(map(literal, row[:5]))},{metrics},'{row[8]}'"
 
 
 def _packets(batch: Sequence[Prepared], limit: int) -> Iterator[str]:
@@ -115,7 +117,10 @@ class Statements:
     def finish(self, rows: list[Row]) -> str:
         """The rows' text up to the host's id. JSON writes numbers and null as SQL does, and many at once."""
         metrics = to_json([row[5:8] for row in rows]).decode()[2:-2].split("],[")
-        return _BREAK.join(map(_row, rows, metrics))
+        text = _BREAK.join(map(_plain, rows, metrics))
+        if text.count("'") == QUOTES * len(rows) and "\\" not in text:
+            return text
+        return _BREAK.join(map(_careful, rows, metrics))
 
     def weigh(self, finished: Finished) -> int:
         """The bytes of the rows' text."""

@@ -40,7 +40,7 @@ class MariaDb(Server):
 
 
 class MySql(Server):
-    """MySQL in the Debian tree that tests/install-databases.sh made."""
+    """MySQL in the Debian tree that tests/install.sh made."""
 
     name, title, identified = "mysql", "MySQL", "IDENTIFIED WITH caching_sha2_password BY"
 
@@ -50,7 +50,7 @@ class MySql(Server):
         if not is_root():
             return "only root can start it"
         found = (cls.root() / "usr/sbin/mysqld").exists()
-        return None if found else "it is not installed (tests/install-databases.sh does that as root on Debian)"
+        return None if found else "it is not installed (tests/install.sh does that as root on Debian)"
 
     @classmethod
     def root(cls) -> Path:

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Installs the database servers that the tests start, and wrk: MariaDB as a package, MySQL in a directory tree of
-# Debian sid, because Debian's releases have no MySQL. What is there already is left alone. To get a newer MySQL,
-# remove the tree.
+# Installs what the tests need besides Python: MariaDB, nginx, wrk, faketime and systemd-analyze as packages, and MySQL in
+# a directory tree of Debian sid, because Debian's releases have no MySQL. What is there already is left alone. To get a
+# newer MySQL, remove the tree.
 set -euo pipefail
 
 tree="${XDG_CACHE_HOME:-$HOME/.cache}/resource-monitor/mysql-sid"
 unfinished="$tree.unfinished"
+policy=/usr/sbin/policy-rc.d
 
 red() { printf '\033[31m%s\033[0m\n' "$*" >&2; }
 
@@ -18,12 +19,26 @@ missing_packages() {
     # Only the programs: the package mariadb-server would also start a server of its own.
     if [ ! -x /usr/sbin/mariadbd ]; then echo mariadb-server-core; fi
     if [ ! -x /usr/bin/my_print_defaults ]; then echo mariadb-client-core; fi # mariadb-install-db calls it
+    if [ ! -x /usr/sbin/nginx ]; then echo nginx; fi
     if ! command -v wrk >/dev/null; then echo wrk; fi
+    if ! command -v faketime >/dev/null; then echo faketime; fi
+    if ! command -v systemd-analyze >/dev/null; then echo systemd; fi
     if ! has_mysql && [ ! -x /usr/sbin/debootstrap ]; then echo debootstrap; fi
 }
 
 install_packages() {
     apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
+}
+
+# The tests start what they need: nginx's own service must run neither now nor after the next start of this machine.
+install_without_services() {
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    twice install_packages "$@" || return 1
+    case " $* " in *" nginx "*) update-rc.d nginx disable >/dev/null ;; esac
 }
 
 remove_unfinished() {
@@ -41,10 +56,6 @@ make_tree() {
 }
 
 install_mysql() {
-    mkdir -p "$(dirname "$tree")"
-    exec 9>"$tree.lock"
-    flock 9 # another run may be making the tree
-    if has_mysql; then return; fi
     echo "installing MySQL from Debian sid into $tree"
     if ! twice make_tree; then
         tail -n 5 "$tree.log" >&2 || true
@@ -61,9 +72,13 @@ main() {
         echo "Only root on Debian can install what the tests need besides Python; left out with their tests: ${packages[*]}"
         return
     fi
+    mkdir -p "$(dirname "$tree")"
+    exec 9>"$tree.lock"
+    flock 9 # another run may be installing
+    mapfile -t packages < <(missing_packages)
     if [ "${#packages[@]}" -gt 0 ]; then
         echo "installing ${packages[*]}"
-        twice install_packages "${packages[@]}" || { red "apt-get failed twice: ${packages[*]} not installed"; exit 1; }
+        install_without_services "${packages[@]}" || { red "not installed: ${packages[*]}"; exit 1; }
     fi
     has_mysql || install_mysql
 }

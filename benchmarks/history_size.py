@@ -1,0 +1,73 @@
+"""Whether the intake slows down with what is stored: `python -m benchmarks.history_size`, about ten minutes.
+
+Two databases on one MySQL server, one without a past and one with 20 million container rows (BENCH_ROWS) behind it, are
+loaded in turn by BENCH_SECONDS each; BENCH_ENGINES=mariadb takes another server.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import fleet, history, load
+from benchmarks.engines import started
+from benchmarks.history import Served
+from benchmarks.machine import described
+from benchmarks.measure import SECONDS, WARM_UP_S
+
+ROWS = int(os.environ.get("BENCH_ROWS", "20_000_000"))
+ENGINE = os.environ.get("BENCH_ENGINES", "mysql")
+# An even number: each database is as often the first of a round.
+ROUNDS, REST_S = 6, 2
+TARGET = 0.95
+
+
+def main() -> None:
+    """Prints what both reached in each round, and the ratio of their medians."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        bodies = fleet.write(folder / "bodies")
+        workers = 1 if ENGINE == "sqlite" else 2
+        with (
+            started(ENGINE, folder) as store,
+            history.served(store, folder / "young", 0, workers=workers) as young,
+            history.served(store, folder / "old", ROWS, workers=workers) as old,
+        ):
+            rates = [_round(number, young, old, bodies) for number in range(ROUNDS)]
+            title = store.title
+        sys.stdout.write(f"{title}; {described(folder)}; {SECONDS} s each.\n\n{_table(rates)}")
+
+
+def _round(number: int, young: Served, old: Served, bodies: Path) -> tuple[float, float]:
+    """What both reached, in reports a second; the one that went last in the last round goes first in this one."""
+    history.forget(young.url)
+    order = (young, old) if number % 2 == 0 else (old, young)
+    rates = {one.url: _rate(one, bodies) for one in order}
+    return rates[young.url], rates[old.url]
+
+
+def _rate(served: Served, bodies: Path) -> float:
+    target = f"{served.server.url}/api/resources"
+    load.run(target, WARM_UP_S, bodies=bodies)
+    seen = load.run(target, SECONDS, bodies=bodies)
+    time.sleep(REST_S)  # what was cut off shall not run into the other's time
+    if seen.refused or seen.broken:
+        raise RuntimeError(f"reports were refused: {seen}")
+    return seen.rate
+
+
+def _table(rates: list[tuple[float, float]]) -> str:
+    lines: list[tuple[str, ...]] = [("round", "no history", f"{ROWS:,} rows", "ratio"), ("---",) * 4]
+    lines += [_line(str(number), *both) for number, both in enumerate(rates, 1)]
+    lines.append(_line(f"median (target ≥ {TARGET:.0%})", *map(statistics.median, zip(*rates, strict=True))))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _line(name: str, young: float, old: float) -> tuple[str, ...]:
+    return name, f"{young:,.0f}", f"{old:,.0f}", f"{old / young:.1%}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The benchmarks run, and notice when the tables are not what was acknowledged."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import history, table
+from benchmarks.table import Line
+from config.config import ROOT
+from tests.intake import rows
+from tests.service import Service
+
+LINE = Line("MySQL 9.7", "ours", rate=10.0, reports=1_000, cpu_s=(1.0, None, 0.1), stored=(1_000, 20_000))
+
+
+def stored(reports: int, containers: int) -> str:
+    return LINE._replace(stored=(reports, containers)).wrong
+
+
+def test_a_table_that_holds_what_was_acknowledged_is_right() -> None:
+    assert stored(1_000, 20_000) == ""
+
+
+def test_requests_that_were_cut_off_may_be_stored() -> None:
+    assert stored(1_256, 25_120) == ""
+    assert "1257 reports" in stored(1_257, 25_140)
+
+
+def test_a_missing_report_is_noticed() -> None:
+    assert "999 reports" in stored(999, 19_980)
+
+
+def test_a_report_in_part_is_noticed() -> None:
+    assert "19999 containers" in stored(1_000, 19_999)
+
+
+def test_the_table_shows_ratios_and_targets_beside_the_figures() -> None:
+    head, _, naive, ours, target = table.markdown(
+        [LINE._replace(server="base"), LINE._replace(rate=25)], "base"
+    ).splitlines()
+    assert head.endswith("| x straightforward |")
+    assert naive.endswith("| 1.0 |")
+    assert ours.endswith("| 2.5 |")
+    assert target.endswith("| ≥ 20 |")
+
+
+@pytest.mark.slow
+def test_a_past_lies_behind_the_current_rows(fresh: Service) -> None:
+    url = fresh.settings.database.url
+    assert url
+    history.report(fresh.url)
+    history.fill(url.get_secret_value(), 2 * history.TURN)
+    history.report(fresh.url)
+    assert rows(fresh)[:3] == (1_000, 4_000, 80_000)
+    assert fresh.client.get("/api/containers").headers["X-Total-Count"] == "20000"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_one_command_measures_the_intake() -> None:
+    environ = {**os.environ, "BENCH_SECONDS": "1", "BENCH_ENGINES": "sqlite"}
+    command = [sys.executable, "-m", "benchmarks.intake"]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    servers = [line.split(" | ")[1] for line in done.stdout.splitlines() if line.startswith("| SQLite")]
+    assert servers == ["INSERT without HTTP", "straightforward", "ours, 1 worker", "*target for ours*"]

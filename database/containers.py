@@ -1,13 +1,19 @@
 """Statements about containers. Connection in, rows out; nothing here commits."""
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from collections.abc import Sequence
 
-from database.pages import UNKNOWN, Key, Page, fetch
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, select
+
+from database.pages import UNKNOWN, Key, Page, decode, fetch
 from model.models import containers, hosts
 from model.queries import ContainerQuery
 
-# A host's current containers are those of the report its row points to.
-_CURRENT = (containers.c.host_id == hosts.c.id) & (containers.c.sampled_at == hosts.c.sampled_at)
+# A host's current containers are those of the report its row points to. The plus, which changes nothing, and the hint
+# make every engine begin with the hosts: begun with the containers, it would read the whole history.
+_HOST_ID: ColumnElement[int] = literal_column("+hosts.id")
+_CURRENT = (containers.c.host_id == _HOST_ID) & (containers.c.sampled_at == hosts.c.sampled_at)
+_INDEX = "FORCE INDEX (ix_containers_host_sampled)"
+_ALIVE = and_(hosts.c.deleted_at.is_(None), hosts.c.containers_count > 0)
 _SORTS = {
     "host_name": Key(hosts.c.host_name),
     "container_name": Key(containers.c.container_name),
@@ -16,26 +22,21 @@ _SORTS = {
     "memory_usage": Key(containers.c.memory_usage, unknown=UNKNOWN),
     "memory_percentage": Key(containers.c.memory_percentage, unknown=UNKNOWN),
 }
-_EXACT = {
-    "host_id": hosts.c.id,
-    "host_name": hosts.c.host_name,
-    "status": containers.c.status,
-    "cluster_name": containers.c.cluster_name,
-    "node_name": containers.c.node_name,
-    "engine_type": containers.c.engine_type,
-}
+_OF_HOSTS = {"host_id": hosts.c.id, "host_name": hosts.c.host_name}
+_OF_CONTAINERS = {name: containers.c[name] for name in ("status", "cluster_name", "node_name", "engine_type")}
 
 
 def page(connection: Connection, query: ContainerQuery, host_id: int | None = None) -> Page:
     """One page of the current containers, each once, with its host's name: of all hosts or of one."""
-    statement = select(containers, hosts.c.host_name).join_from(hosts, containers, _CURRENT)
-    statement = statement.where(hosts.c.deleted_at.is_(None), *_conditions(query))
-    if host_id is not None:
-        statement = statement.where(hosts.c.id == host_id)
     name = query.sort.removeprefix("-")
     keys = [_SORTS[name].turned(query.sort.startswith("-"))]
     # Never the row's id: the next report gives the same container another one.
     keys += [_SORTS[other] for other in ("host_name", "container_name") if other != name]
+    of_hosts, of_containers = _conditions(query, host_id)
+    statement, count = _current().where(*of_hosts, *of_containers), None
+    if not of_containers:
+        count = select(func.coalesce(func.sum(hosts.c.containers_count), 0)).where(*of_hosts)
+        statement = _first(statement, of_hosts, query, keys) if name == "host_name" else statement
     return fetch(
         connection,
         statement,
@@ -44,12 +45,45 @@ def page(connection: Connection, query: ContainerQuery, host_id: int | None = No
         among_equal=containers.c.id,
         limit=query.limit,
         cursor=query.cursor,
+        count=count,
     )
 
 
-def _conditions(query: ContainerQuery) -> list[ColumnElement[bool]]:
-    values = {column: getattr(query, name) for name, column in _EXACT.items()}
-    exact = [column == value for column, value in values.items() if value is not None]
+def _current() -> Select[tuple[object, ...]]:
+    statement = select(containers, hosts.c.host_name).join_from(hosts, containers, _CURRENT)
+    return statement.with_hint(containers, _INDEX, "mysql").with_hint(containers, _INDEX, "mariadb")
+
+
+def _first(
+    statement: Select[tuple[object, ...]],
+    of_hosts: Sequence[ColumnElement[bool]],
+    query: ContainerQuery,
+    keys: Sequence[Key],
+) -> Select[tuple[object, ...]]:
+    """Only the hosts whose containers fill a page in the order of their names: the others need not be looked at.
+
+    Every host knows how many containers it has. Of the host at which the cursor stands nobody knows how many were given
+    already, so it counts for none.
+    """
+    (at, *_), given = decode(query.cursor, query.sort, keys) if query.cursor else ([None], 0)
+    column = hosts.c.host_name
+    counted = case((column == at, 0), else_=hosts.c.containers_count)
+    before = func.sum(counted).over(order_by=column.desc() if keys[0].descending else column) - counted
+    ahead = [] if at is None else [column <= at if keys[0].descending else column >= at]
+    first = select(hosts.c.id, before.label("before")).where(*of_hosts, *ahead).subquery()
+    return statement.where(hosts.c.id.in_(select(first.c.id).where(first.c.before <= query.limit + given)))
+
+
+def _conditions(
+    query: ContainerQuery, host_id: int | None
+) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
+    """What is asked of the hosts, and what of the containers."""
+    of_hosts, of_containers = (
+        [column == getattr(query, name) for name, column in columns.items() if getattr(query, name) is not None]
+        for columns in (_OF_HOSTS, _OF_CONTAINERS)
+    )
+    if host_id is not None:
+        of_hosts.append(hosts.c.id == host_id)
     if query.q:
-        exact.append(func.instr(func.lower(containers.c.container_name), func.lower(query.q)) > 0)
-    return exact
+        of_containers.append(func.instr(func.lower(containers.c.container_name), func.lower(query.q)) > 0)
+    return [_ALIVE, *of_hosts], of_containers

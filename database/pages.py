@@ -108,10 +108,12 @@ def fetch(
     among_equal: ColumnElement[int],
     limit: int,
     cursor: str | None,
+    count: Select[Any] | None = None,
 ) -> Page:
     """Fetches a page of a query, and counts what the query gives in all where the page is not all of it.
 
-    Rows of equal key stand in the order of `among_equal`, so that those given already are the first ones.
+    `count` is a statement that tells so at less cost than counting the query's rows. Rows of equal key stand in the
+    order of `among_equal`, so that those given already are the first ones.
     """
     labelled = query.add_columns(*(key.expression.label(f"key_{position}") for position, key in enumerate(keys)))
     order = [key.expression.desc() if key.descending else key.expression.asc() for key in keys]
@@ -123,11 +125,10 @@ def fetch(
     rows = rows[_skip(rows, values, given, len(keys)) :]
     page = rows[:limit]
     following = _cursor(sort, page, values, given, len(keys)) if len(rows) > limit else None
-    return Page(page, _count(connection, query) if cursor or following else len(page), following)
-
-
-def _count(connection: Connection, query: Select[Any]) -> int:
-    return connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+    if not (cursor or following):
+        return Page(page, len(page), None)
+    counting = count if count is not None else select(func.count()).select_from(query.subquery())
+    return Page(page, int(connection.execute(counting).scalar_one()), following)
 
 
 def _key_of(row: Record, width: int) -> tuple[Any, ...]:

@@ -11,12 +11,14 @@ from model.envelope import Failure
 
 
 class Waiter:
-    """One request that waits for a report's outcome; several may wait for one report (repeats of its key)."""
+    """One request that waits for a report's outcome; several may wait for one report (repeats of its key).
 
-    __slots__ = ("deadline", "done", "future", "prepared", "replayed")
+    It does not know its report: the two would keep each other in memory until the collector comes by.
+    """
 
-    def __init__(self, prepared: Prepared, future: asyncio.Future[Stored], deadline: float, *, replayed: bool) -> None:
-        self.prepared = prepared
+    __slots__ = ("deadline", "done", "future", "replayed")
+
+    def __init__(self, future: asyncio.Future[Stored], deadline: float, *, replayed: bool) -> None:
         self.future = future
         self.deadline = deadline
         self.replayed = replayed
@@ -36,23 +38,23 @@ class Waiter:
 
 
 class Waiting:
-    """All waiters, in the order of their deadlines."""
+    """All waiters with their reports, in the order of their deadlines."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._waiters: deque[Waiter] = deque()
+        self._waiters: deque[tuple[Waiter, Prepared]] = deque()
 
     def add(self, prepared: Prepared, *, replayed: bool) -> asyncio.Future[Stored]:
         """One more request that waits for this report."""
         future: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
-        waiter = Waiter(prepared, future, time.monotonic() + self._timeout_s, replayed=replayed)
+        waiter = Waiter(future, time.monotonic() + self._timeout_s, replayed=replayed)
         prepared.waiters.append(waiter)
-        self._waiters.append(waiter)
+        self._waiters.append((waiter, prepared))
         return future
 
     def expire(self, now: float, failure: Callable[[Prepared], Failure]) -> None:
         """Answers those whose deadline has passed; infinity means everyone."""
-        while self._waiters and (self._waiters[0].done or self._waiters[0].deadline <= now):
-            waiter = self._waiters.popleft()
+        while self._waiters and (self._waiters[0][0].done or self._waiters[0][0].deadline <= now):
+            waiter, prepared = self._waiters.popleft()
             if not waiter.done:
-                waiter.resolve(failure(waiter.prepared))
+                waiter.resolve(failure(prepared))

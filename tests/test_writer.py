@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import json
 import re
 import socket
@@ -14,6 +15,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from database import batch, host_ids, writer
+from database.rows import Prepared
 from model.envelope import Code, Failure
 from model.schemas import Report
 from tests.conftest import ENGINES
@@ -244,3 +246,14 @@ def test_forgotten_names_are_looked_up_again(sqlite: Service, monkeypatch: pytes
     monkeypatch.setattr(host_ids, "MAX_IDS", 0)
     ids = {sqlite.post(report("looked-up")).json()["data"]["host_id"] for _ in range(3)}
     assert len(ids) == 1
+
+
+def test_a_report_is_gone_once_it_is_answered(sqlite: Service) -> None:
+    gc.collect()
+    gc.disable()  # what only the collector could find is what this test is about
+    try:
+        for _ in range(20):
+            sqlite.post(report("gone", "web"))
+        until(lambda: not any(isinstance(one, Prepared) for one in gc.get_objects()))
+    finally:
+        gc.enable()

@@ -1,6 +1,7 @@
-"""The operator's command line: settings, schema and hosts. `python manage.py --help` lists it."""
+"""The operator's command line: settings, schema, hosts and backups. `python manage.py --help` lists it."""
 
 import io
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from config.config import ConfigError, Entry, Settings, describe, load, zone_of
+from database import backup as backups
 from database import hosts, schema
 from database.database import SCHEMA_TIMEOUT_S
 from database.dialect import Role, dialect_for
@@ -80,21 +82,59 @@ def host_delete(name: str) -> None:
     click.echo(f"host {host_id} is forgotten")
 
 
+@cli.command("backup")
+@click.argument("file", type=click.Path(path_type=Path))
+def backup(file: Path) -> None:
+    """Copy the whole database into a new FILE while the server runs; on MySQL a name in .gz compresses it."""
+    settings = _settings()
+    with _one_sentence(), _tidy_end():
+        backups.backup(settings, file)
+    click.echo(f"{file} is a backup of the database")
+
+
+@cli.command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+def restore(file: Path) -> None:
+    """Fill the empty database from a backup FILE while the server is stopped."""
+    settings = _settings()
+    with _one_sentence(), _tidy_end():
+        backups.restore(settings, file)
+    click.echo(f"{file} is restored; the next start of the server brings its tables up to date")
+
+
+@contextmanager
+def _tidy_end() -> Iterator[None]:
+    """Lets SIGTERM unwind as Ctrl-C does, so that nothing unfinished stays behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @contextmanager
 def _engine(settings: Settings, read_timeout_s: int = 60) -> Iterator[Engine]:
-    """An engine for one command; what the database refuses is one sentence."""
-    engine = dialect_for(settings).engine(Role("command", size=2, read_timeout_s=read_timeout_s))
+    """An engine for one command."""
+    with _one_sentence():
+        engine = dialect_for(settings).engine(Role("command", size=2, read_timeout_s=read_timeout_s))
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """What the database refuses, or a backup, is one sentence."""
     try:
-        yield engine
-    except schema.NotReady as reason:
+        yield
+    except (ConfigError, schema.NotReady, backups.BackupRefused) as reason:
         raise click.ClickException(str(reason)) from None
     except DBAPIError as error:
         if classify(error) is Fault.SCHEMA:
             raise click.ClickException("the database has no tables yet: run `python manage.py db upgrade`") from None
         words = error.orig.args[-1] if error.orig and error.orig.args else classify(error).name
-        raise click.ClickException(f"the database cannot be used: {words}") from None
-    finally:
-        engine.dispose()
+        raise click.ClickException(f"the database cannot be used: {' '.join(str(words).split())}") from None
 
 
 def _settings(file: Path | None = None) -> Settings:

@@ -1,0 +1,197 @@
+import asyncio
+import os
+import re
+import shutil
+import statistics
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.database_server import is_root
+from tests.disks import disk
+from tests.fault_table import note
+from tests.fleet import ACKS, Fleet, Verdict
+from tests.programs import MAIN, Program, program, wait_for
+from tests.service import settings_for
+
+TIMEOUT_S = 120 + ACKS // 100
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(TIMEOUT_S)]
+Act = Callable[[], object]
+
+# Root may write everywhere: the server gets no more of it than what any user may do with files.
+AS_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", sys.executable, *MAIN]
+PLAIN = ["-c", f"import os; os.execvp('setpriv', {AS_USER})"] if is_root() else MAIN
+# Three log directories are broken, and each is looked at three times, for two seconds at least.
+REPORTS = max(ACKS // 9, 600)
+RATE = 300
+# In a few seconds whatever else the machine does counts too; a log that is waited for costs more than that.
+MARGIN_S = 0.05 if ACKS < 300_000 else 0.0
+
+
+def unwritable(logs: Path, _stack: ExitStack) -> tuple[Act, Act]:
+    logs.mkdir()
+    return partial(logs.chmod, 0), partial(logs.chmod, 0o755)
+
+
+def full(logs: Path, stack: ExitStack) -> tuple[Act, Act]:
+    small = stack.enter_context(disk(logs, 16 << 20, "log directory full"))
+    return small.fill, small.free
+
+
+def removed(logs: Path, _stack: ExitStack) -> tuple[Act, Act]:
+    return partial(shutil.rmtree, logs, ignore_errors=True), lambda: None
+
+
+class Run(NamedTuple):
+    """What came of a server whose log directory was broken, mended and broken again."""
+
+    verdict: Verdict
+    output: str
+    lasted_s: float
+    p99s_s: list[float]
+
+
+@pytest.mark.parametrize("broken", [unwritable, full, removed])
+def test_a_broken_log_directory_costs_no_report_no_line_and_no_time(
+    broken: Callable[[Path, ExitStack], tuple[Act, Act]], new_url: Callable[[str], str], tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        run = reported(stack, *broken(tmp_path / "logs", stack), new_url("sqlite"), tmp_path)
+    at_start_s, base_s, under_load_s = run.p99s_s
+    broken_s, warnings = max(at_start_s, under_load_s), run.output.count("log_file_unwritable")
+    fault = f"log directory {broken.__name__}"
+    note(fault, "sqlite", run.verdict, p99_s=broken_s, base_p99_s=base_s, warnings=warnings)
+    assert sum(map(int, re.findall(r" commit reports=(\d+)", run.output))) == run.verdict.acknowledged
+    assert warnings <= 1 + run.lasted_s // 60
+    assert broken_s <= 2 * base_s + MARGIN_S
+
+
+def reported(stack: ExitStack, damage: Act, mend: Act, url: str, folder: Path) -> Run:
+    """Reports come in while the log is broken from the start, mended, broken again, and mended for good."""
+    damage()
+    began, log = time.monotonic(), folder / "logs" / "app.log"
+    one = stack.enter_context(program(PLAIN, url, folder, LOGGING_FILE_PATH=str(log))).ready()
+    fleet = Fleet([one.port], rate=RATE)
+    with fleet.reporting():
+        p99s_s = [watched(fleet)]
+        mend()
+        wait_for(lambda: writes_to(one, log))
+        p99s_s.append(watched(fleet))
+        damage()
+        p99s_s.append(watched(fleet))
+        mend()
+        wait_for(lambda: writes_to(one, log))
+    lasted_s = time.monotonic() - began
+    one.stop()  # its last lines are out
+    return Run(fleet.check(settings_for(url, folder), statuses=[200]), one.output, lasted_s, p99s_s)
+
+
+def watched(fleet: Fleet) -> float:
+    """The 99th percentile of the answers of a second, in the median of some seconds."""
+    time.sleep(1)  # agents that had to wait send what they owe first
+    began = time.monotonic()
+    fleet.await_acks(REPORTS, TIMEOUT_S)
+    seconds = range(max(1, int(time.monotonic() - began)))
+    return statistics.median(fleet.p99_s(began + second, began + second + 1) for second in seconds)
+
+
+def writes_to(one: Program, file: Path) -> bool:
+    """Whether the line of a request is soon in the file."""
+    mark = one.get("/health/live").headers["x-request-id"]
+    time.sleep(0.1)
+    return file.exists() and mark in file.read_text(encoding="utf-8")
+
+
+LINES = 20_000 if ACKS < 300_000 else 200_000
+LIMIT_BYTES, BACKUPS, WORKERS = 1 << 20, 5, 4
+# Every line ends with it, a line that was torn does not; and few lines fill more files than there may be.
+END = "." * (8 * LIMIT_BYTES // LINES)
+_CALL = r"\d+ INFO request method=GET route=/health/live status=200 ms=\S+ peer=\S+ request_id=call-(\d+) "
+CALL = re.compile(_CALL + re.escape(END))
+OTHER = re.compile(r"\d+ [A-Z]+ (?!.* request_id=call-)[^.\s].* " + re.escape(END))
+ROTATING = {
+    "LOGGING_MAX_FILE_SIZE": str(LIMIT_BYTES),
+    "LOGGING_BACKUP_COUNT": str(BACKUPS),
+    "LOGGING_FORMAT": f"%(process)d %(levelname)s %(message)s {END}",
+    "SERVER_WORKERS": str(WORKERS),
+}
+
+
+def test_four_processes_lose_and_tear_no_line_while_the_log_rotates(
+    new_url: Callable[[str], str], tmp_path: Path
+) -> None:
+    verdict, files = rotated(new_url("mariadb"), tmp_path)
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    numbers = Counter(found[1] for line in lines if (found := CALL.fullmatch(line)))
+    torn = [line for line in lines if not (CALL.fullmatch(line) or OTHER.fullmatch(line))]
+    largest = max(file.stat().st_size for file in files) / LIMIT_BYTES
+    figures = {"lines": LINES, "lost": LINES - len(numbers), "torn": len(torn), "largest_file_of_its_limit": largest}
+    note(f"log rotation, {WORKERS} processes", "mariadb", verdict, **figures)
+    assert (torn, len(numbers), numbers.total()) == ([], LINES, LINES)
+    assert largest <= 1.05
+    backups = {f"app.log.{number}" for number in range(1, BACKUPS + 1)}
+    assert {path.name for path in tmp_path.glob("app.log*")} == {"app.log", *backups}
+
+
+def rotated(url: str, folder: Path) -> tuple[Verdict, list[Path]]:
+    """A server's processes log numbered requests beside reports until, at the end, all write to one file."""
+    log = folder / "app.log"
+    with program(MAIN, url, folder, 0, **ROTATING) as one, kept(log, folder / "kept") as files:
+        fleet = Fleet([one.ready().port], rate=100)
+        with fleet.reporting():
+            asyncio.run(call(one.port))
+        wait_for(lambda: one.answers() and len(callers(log)) == WORKERS)
+        one.stop()
+    return fleet.check(settings_for(url, folder), statuses=[200]), files
+
+
+def callers(file: Path) -> set[str]:
+    """The processes whose lines are in a file."""
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    return set(re.findall(r"^(\d+) INFO request ", text, re.MULTILINE))
+
+
+@contextmanager
+def kept(log: Path, folder: Path) -> Iterator[list[Path]]:
+    """Keeps a second name of each file that the log ever was: what falls off its end can still be read afterwards."""
+    folder.mkdir()
+    files: list[Path] = []
+    over = threading.Event()
+
+    def keep() -> None:
+        while not over.wait(0.005):
+            for path in log.parent.glob(f"{log.name}*"):
+                with suppress(FileNotFoundError, FileExistsError):
+                    os.link(path, folder / str(path.stat().st_ino))
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    try:
+        yield files
+    finally:
+        over.set()
+        thread.join()
+        files += folder.iterdir()
+
+
+async def call(port: int, callers: int = 32) -> None:
+    """Makes numbered requests, each of which is one line of the log."""
+    await asyncio.gather(*(converse(port, range(first, LINES, callers)) for first in range(callers)))
+
+
+async def converse(port: int, numbers: Iterable[int]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for number in numbers:
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: call-%d\r\n\r\n" % number)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+    writer.close()

@@ -13,12 +13,13 @@ red() { printf '\033[31m%s\033[0m\n' "$*" >&2; }
 # An archive that is being renewed, or a busy mirror, mostly answers the second time.
 twice() { "$@" || { sleep 5; "$@"; }; }
 
-has_mysql() { [ -x "$tree/usr/sbin/mysqld" ]; }
+has_mysql() { [ -x "$tree/usr/sbin/mysqld" ] && [ -x "$tree/usr/bin/mysqldump" ]; }
 
 missing_packages() {
     # Only the programs: the package mariadb-server would also start a server of its own.
     if [ ! -x /usr/sbin/mariadbd ]; then echo mariadb-server-core; fi
     if [ ! -x /usr/bin/my_print_defaults ]; then echo mariadb-client-core; fi # mariadb-install-db calls it
+    if ! command -v mariadb-dump >/dev/null; then echo mariadb-client; fi
     if [ ! -x /usr/sbin/nginx ]; then echo nginx; fi
     if ! command -v wrk >/dev/null; then echo wrk; fi
     if ! command -v faketime >/dev/null; then echo faketime; fi
@@ -49,9 +50,10 @@ remove_unfinished() {
 
 make_tree() {
     remove_unfinished
-    debootstrap --variant=minbase --include=mysql-server-core sid "$unfinished" >"$tree.log" 2>&1 || return 1
+    debootstrap --variant=minbase --include=mysql-server-core,mysql-client-core sid "$unfinished" >"$tree.log" 2>&1 || return 1
     rm -rf "$unfinished"/var/cache/apt/archives/*.deb
     chmod 1777 "$unfinished/tmp"
+    rm -rf --one-file-system "$tree" # one without its client is of an older version of this script
     mv "$unfinished" "$tree"
 }
 

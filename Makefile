@@ -1,6 +1,6 @@
 # One command each; `make help` lists them. Needs Python 3.11 or newer with its venv module.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types faults bench fix clean
+.PHONY: help run test check lint types faults mutants bench fix clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +17,7 @@ STAGE = stage() { \
 }
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/.installed ## start the server on the embedded database, for this machine only
 	@exec env SERVER_HOST="$${SERVER_HOST:-127.0.0.1}" $(BIN)/python main.py
@@ -51,6 +51,9 @@ faults: $(VENV)/.installed-dev ## break servers under load at full length (hours
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; result=0; \
 	env FAULT_ACKS=300000 FAULT_TABLE="$$work/faults" $(BIN)/python -m pytest -q -m faults --timeout=0 || result=$$?; \
 	$(BIN)/python -m tests.fault_table "$$work/faults"; exit $$result
+
+mutants: $(VENV)/.installed-dev ## change the intake's core one expression at a time, and name what no test notices
+	@$(BIN)/python -m tests.mutation
 
 bench: $(VENV)/.installed-dev ## measure the intake, the reads and the parts of a report on every database there is
 	@$(BIN)/python -m benchmarks.intake

@@ -62,23 +62,14 @@ PLAN: dict[str, tuple[Pass, ...]] = {
     "database/rows.py": (_quick("test_rows.py"), _quick("test_intake.py", "test_idempotency.py")),
     "database/batch.py": (_quick("test_moves.py", "test_presence.py"),),
     "database/waiting.py": (_quick("test_waiting.py"), _quick("test_writer.py")),
-    "database/dialect_mysql_text.py": (
-        _quick("test_statements_text.py"),
-        _real("test_intake.py", "test_names.py", "test_presence.py", "test_committer.py"),
-    ),
+    "database/dialect_mysql_text.py": (_quick("test_statements_text.py"), _real("test_statements.py")),
     "model/envelope.py": (_quick("test_codes.py"), _quick("test_docs.py", "test_envelope.py")),
     "model/fields.py": (_quick("test_rules.py"), _quick("test_agent_times.py", "test_docs.py")),
     "model/schemas.py": (_quick("test_report_forms.py"), _quick("test_docs.py", "test_reads.py", "test_operations.py")),
     "services/oddities.py": (_quick("test_odd_reports.py"), _quick("test_oddities.py")),
-    "database/writer.py": (
-        _quick("test_writer.py"),
-        _quick("test_committer.py", "test_log_lines.py", "test_faults.py", "test_operations.py"),
-    ),
-    "database/dialect_sqlite.py": (
-        _quick("test_sqlite_sessions.py", "test_intake.py", "test_presence.py", "test_names.py"),
-        _quick("test_committer.py"),
-    ),
-    "database/dialect_mysql.py": (_real("test_mysql_sessions.py"), _real("test_tls.py")),
+    "database/writer.py": (_quick("test_writer_queue.py", "test_writer_jobs.py"), _quick("test_writer.py")),
+    "database/dialect_sqlite.py": (_quick("test_statements.py", "test_sqlite_sessions.py"),),
+    "database/dialect_mysql.py": (_real("test_statements.py"), _real("test_mysql_sessions.py"), _real("test_tls.py")),
 }
 
 

@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,7 @@ RULES: dict[str, Any] = {
 }
 ADAPTERS = {name: TypeAdapter[Any](rule) for name, rule in RULES.items()}
 CONTROLS = "\0\x01\t\n\r\x1f\x7f\x80\x9f\u2028\u2029\u202a\u202e\u2066\u2069"
-LETTERS = " !~\xa0é서😀\u2027\u202f\u2065\u206a\U0010ffff"
+LETTERS = " !~AXZaxz09\xa0é서😀\u2027\u202f\u2065\u206a\U0010ffff"
 
 # What stands for itself, what stands for something else, and what is refused; as JSON.
 KEPT: dict[str, list[str]] = {
@@ -172,6 +173,18 @@ def test_an_age_is_no_boolean() -> None:
 
 def test_an_agents_time_without_a_zone_is_the_machines() -> None:
     assert ADAPTERS["time"].validate_json('"2025-06-23 03:02:50"') == "2025-06-23 03:02:50"
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="this system sets its zone elsewhere")
+def test_an_offset_is_converted_whatever_the_machines_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        try:
+            assert read("time", '"2025-06-24T04:05:06Z"') == "2025-06-24 13:05:06"
+        finally:
+            patch.undo()
+            time.tzset()
 
 
 def rejected_by_document(rule: str, value: str) -> bool:

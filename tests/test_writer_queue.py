@@ -1,0 +1,228 @@
+import asyncio
+import logging
+import time
+
+import pytest
+
+from database import writer
+from database.rows import Prepared
+from model.envelope import Code, Failure
+from tests.queues import REPORT_BYTES, SEOUL, Queue, on_a_loop, queue, refusal
+from utils.utils import SECOND, local_second
+
+
+@on_a_loop
+async def test_a_report_is_stamped_by_the_clock_and_stored() -> None:
+    async with queue() as one:
+        before = one.database.clock.now()
+        stored = await one.submit("h", "a", "b")
+        assert (stored.host_id, stored.containers_count, stored.replayed) == (7, 2, False)
+        assert before <= stored.received_at <= one.database.clock.now()
+
+
+@on_a_loop
+async def test_a_time_left_out_is_the_local_second() -> None:
+    async with queue() as one:
+        stored = await one.submit("h")
+        assert one.committer.reports[0].host[-1] == local_second(stored.received_at // SECOND, SEOUL).replace("T", " ")
+
+
+@on_a_loop
+async def test_what_waits_is_one_batch_in_the_order_it_came() -> None:
+    async with queue() as one:
+        await one.hold()
+        futures = [one.submit(host) for host in "abc"]
+        assert one.writer.depth == 3
+        one.go()
+        await asyncio.gather(*futures)
+        assert (one.committer.tried, one.writer.depth) == ([["a", "b", "c"]], 0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "sizes"),
+    [
+        ("MAX_BATCH_REPORTS", 2, [2, 2, 1]),
+        ("MAX_BATCH_ROWS", 4, [2, 2, 1]),
+        ("MAX_BATCH_ROWS", 5, [3, 2]),
+        ("MAX_BATCH_BYTES", 2 * (REPORT_BYTES + 120), [2, 2, 1]),
+        ("MAX_BATCH_BYTES", 2 * (REPORT_BYTES + 120) + 1, [3, 2]),
+    ],
+)
+def test_a_batch_has_limits(
+    limit: str, value: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @on_a_loop
+    async def test() -> None:
+        async with queue() as one:
+            await one.hold()
+            futures = [one.submit(host, "x", "y") for host in "abcde"]
+            one.go()
+            await asyncio.gather(*futures)
+            assert [len(batch) for batch in one.committer.tried] == sizes
+
+    monkeypatch.setattr(writer, limit, value)
+    test(monkeypatch, caplog)
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_QUEUE_REPORTS", 2), ("MAX_QUEUE_BYTES", 2 * REPORT_BYTES)])
+def test_a_full_queue_refuses_until_there_is_room(
+    limit: str, value: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @on_a_loop
+    async def test() -> None:
+        async with queue() as one:
+            for _ in range(3):
+                await one.hold()
+                futures = [one.submit("a"), one.submit("b")]
+                assert refusal(one, "c") is Code.OVERLOADED
+                one.go()
+                await asyncio.gather(*futures)
+
+    monkeypatch.setattr(writer, limit, value)
+    test(monkeypatch, caplog)
+
+
+@on_a_loop
+async def test_without_tables_nothing_is_taken() -> None:
+    async with queue() as one:
+        one.database.ready = False
+        assert refusal(one, "h") is Code.DB_UNAVAILABLE
+        one.database.ready = True
+        await one.submit("h")
+
+
+@on_a_loop
+async def test_a_stopping_writer_takes_neither_reports_nor_jobs() -> None:
+    async with queue() as one:
+        await one.writer.stop()
+        assert refusal(one, "h") is Code.DB_UNAVAILABLE
+        with pytest.raises(Failure):
+            one.writer.run(lambda _: None)
+
+
+@on_a_loop
+async def test_an_equal_key_shares_the_outcome_and_is_a_repeat() -> None:
+    async with queue() as one:
+        await one.hold()
+        futures = [one.submit("h", "c", key="k") for _ in range(3)]
+        one.go()
+        assert [(await future).replayed for future in futures] == [False, True, True]
+        assert one.committer.tried == [["h"]]
+
+
+@on_a_loop
+async def test_an_equal_key_of_other_content_is_refused() -> None:
+    async with queue() as one:
+        await one.hold()
+        first = one.submit("h", "c", key="k")
+        with pytest.raises(Failure) as caught:
+            one.submit("h", "d", key="k")
+        assert (caught.value.code, caught.value.message) == (
+            Code.KEY_MISMATCH,
+            "this Idempotency-Key was used for another report",
+        )
+        one.go()
+        assert not (await first).replayed
+
+
+@on_a_loop
+async def test_a_key_is_free_once_it_is_answered() -> None:
+    async with queue() as one:
+        await one.submit("h", key="k")
+        await one.submit("h", "other", key="k")
+        await one.submit("h")
+        assert one.committer.tried == [["h"]] * 3
+
+
+@on_a_loop
+async def test_a_late_report_is_told_and_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "ACK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(writer, "SWEEP_S", 0.01)
+    async with queue() as one:
+        await one.hold()
+        late = one.submit("late", key="k")
+        with pytest.raises(Failure, match="the database did not take the report in time; send it again") as caught:
+            await late
+        assert caught.value.code is Code.DB_UNAVAILABLE
+        await asyncio.sleep(0.05)
+        again = one.submit("late", "other", key="k")
+        one.go()
+        await again
+        assert one.committer.tried == [["late"]]
+
+
+@on_a_loop
+async def test_a_late_report_that_may_be_stored_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "ACK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(writer, "SWEEP_S", 0.01)
+
+    def doubt(batch: list[Prepared]) -> list[Prepared]:
+        batch[0].maybe_stored = True
+        time.sleep(0.3)
+        return []
+
+    async with queue() as one:
+        one.committer.act = doubt
+        with pytest.raises(Failure, match="send the same report and key again") as caught:
+            await one.submit("h")
+        assert caught.value.code is Code.COMMIT_UNKNOWN
+
+
+@on_a_loop
+async def test_a_held_report_waits_behind_the_others_and_is_written_later() -> None:
+    async with queue() as one:
+        one.committer.act = lambda batch: hold_first(one, batch)
+        await one.hold()
+        futures = [one.submit(host) for host in "ab"]
+        one.go()
+        await asyncio.gather(*futures)
+        assert one.committer.tried == [["a", "b"], ["a"]]
+        assert one.committer.times[1] - one.committer.times[0] < writer.HELD_PAUSE_S
+
+
+def hold_first(one: Queue, batch: list[Prepared]) -> list[Prepared]:
+    """The first try leaves the first report out."""
+    one.committer.act = one.committer.store
+    one.committer.store(batch[1:])
+    return batch[:1]
+
+
+@on_a_loop
+async def test_where_all_are_held_there_is_a_pause_each_time() -> None:
+    async with queue() as one:
+
+        def hold_all(batch: list[Prepared]) -> list[Prepared]:
+            return one.committer.store(batch) if len(one.committer.tried) == 3 else batch
+
+        one.committer.act = hold_all
+        await one.submit("h")
+        gaps = [after - before for before, after in zip(one.committer.times, one.committer.times[1:], strict=False)]
+        assert len(gaps) == 2
+        assert min(gaps) >= 0.9 * writer.HELD_PAUSE_S
+
+
+@on_a_loop
+async def test_held_reports_count_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "MAX_QUEUE_BYTES", REPORT_BYTES)
+    async with queue() as one:
+        one.committer.act = list
+        waiting = one.submit("h")
+        await asyncio.sleep(3 * writer.HELD_PAUSE_S)
+        assert refusal(one, "other") is Code.OVERLOADED
+        one.committer.act = one.committer.store
+        await waiting
+        await one.submit("other")
+
+
+@on_a_loop
+async def test_a_bug_is_told_and_logged_and_not_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    async with queue() as one:
+        one.committer.act = lambda _batch: [1 / 0]  # type: ignore[list-item]
+        with pytest.raises(Failure, match="internal error; the log has the details") as caught:
+            await one.submit("h")
+        assert (caught.value.code, type(caught.value.__cause__)) == (Code.INTERNAL, ZeroDivisionError)
+        one.committer.act = one.committer.store
+        assert (await one.submit("h")).host_id == 7
+        assert one.committer.closed == 1
+    [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert (record.getMessage(), record.exc_info is not None) == ("writer_failed reports=1", True)

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -47,7 +48,7 @@ def disk(path: Path, size_bytes: int, fault: str) -> Iterator[Disk]:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
-def leave_out(fault: str, reason: str) -> None:
+def leave_out(fault: str, reason: str) -> NoReturn:
     """Skips a test where the table of the faults shows that it did not run."""
     note(fault, "-", left_out=reason)
     pytest.skip(reason)

@@ -13,7 +13,7 @@ from tests.conftest import ENGINES
 from tests.faultkit import Proxy
 from tests.fleet import ACKS, Fleet
 from tests.processes import free_port
-from tests.programs import MAIN, Program, program
+from tests.programs import MAIN, Program, program, wait_for
 from tests.servers import CANARY, Server
 
 SERVERS = [engine for engine in ENGINES if engine != "sqlite"]
@@ -28,11 +28,12 @@ WORKERS = 2
 @contextmanager
 def reporting(url: str, folder: Path, **environ: str) -> Iterator[tuple[Program, Fleet]]:
     """A server of two workers, and as many agents as report to it within a second."""
-    with (
-        program(MAIN, url, folder, 0, **{"SERVER_WORKERS": str(WORKERS), **environ}) as one,
-        Fleet([one.ready().port], agents=RATE, rate=RATE).reporting() as fleet,
-    ):
-        yield one, fleet
+    given = {"SERVER_WORKERS": str(WORKERS), **environ}
+    with program(MAIN, url, folder, 0, **given) as one:
+        # One of them is ready before the other, which may still be given up for one that starts sooner.
+        wait_for(lambda: one.log.count(" started version=") >= int(given["SERVER_WORKERS"]))
+        with Fleet([one.ready().port], agents=RATE, rate=RATE).reporting() as fleet:
+            yield one, fleet
 
 
 def memory_mib(one: Program) -> dict[int, float]:

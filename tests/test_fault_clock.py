@@ -24,6 +24,7 @@ from tests.service import report, settings_for
 
 TIMEOUT_S = 240 + ACKS // 100
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(TIMEOUT_S)]
+FAULT = "clock jump"
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 STEPS = {"+1d": 86_400, "+0": 0, "-1h": -3_600, "-0": 0}
 # Whose clock is stepped, on which engine: a file has its server's, a database server tells its own.
@@ -31,8 +32,8 @@ CLOCKS = [("server", "sqlite"), ("server", "mysql"), ("database", "mariadb")]
 RATE = 300
 # The library looks once a second at what the clock is to show, a server four times at what waits too long.
 SEEN_S = 1.5
-# On a full run each step lasts longer than what is forgotten takes to be removed.
 NUMBERS = itertools.count(1)
+# In a full run each step outlasts the minute after which the server removes what may go.
 REPORTS = max(ACKS // len(CLOCKS) // len(STEPS), RATE)
 # While libfaketime 0.9.10 leaves the monotonic clock alone it refuses every `time.sleep` (EINVAL).
 PRELUDE = "import threading, time; time.sleep = lambda seconds: threading.Event().wait(seconds); "
@@ -63,7 +64,7 @@ class Clock:
 @pytest.fixture
 def clock() -> Iterator[Clock]:
     if LIBRARY is None:
-        leave_out("clock jump", "libfaketime is not installed (apt-get install faketime)")
+        leave_out(FAULT, "libfaketime is not installed (apt-get install faketime)")
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)  # noqa: PTH101, S103 - a database server reads it as another user
         yield Clock(Path(folder))
@@ -89,7 +90,7 @@ def test_a_clock_that_jumps_costs_no_report_and_freezes_no_host(
         assert repeated(one)
         assert all(host["status"] == "online" for host in one.get("/api/hosts").json()["data"])
         verdict = fleet.check(settings, statuses=[200])
-    note(f"clock jump, the {whose}'s", engine, verdict, steps=len(STEPS), slowest_answer_s=fleet.slowest_s)
+    note(f"{FAULT}, the {whose}'s", engine, verdict, steps=len(STEPS), slowest_answer_s=fleet.slowest_s)
 
 
 @contextmanager
@@ -115,8 +116,8 @@ def lives_on(one: Program, fleet: Fleet, off_s: float) -> None:
 @contextmanager
 def database(clock: Clock) -> Iterator[str]:
     """A database on a server of its own that sees the clock."""
-    if "mariadb" in LEFT_OUT:
-        pytest.skip(LEFT_OUT["mariadb"])
+    if reason := LEFT_OUT.get("mariadb") or MariaDb.missing():
+        leave_out(FAULT, reason)
     with pytest.MonkeyPatch.context() as patched:
         for name, value in clock.environ.items():
             patched.setenv(name, value)

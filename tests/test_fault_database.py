@@ -56,10 +56,11 @@ class Kill(NamedTuple):
 def killed(server: Server, one: Program, fleet: Fleet) -> Kill:
     server.kill()
     time.sleep(DOWN_S)
-    assert one.answers("/health", 503)
+    told = one.answers("/health", 503)
     server.start()
     answered = time.monotonic()
     fleet.await_acks(SHARE // KILLS)
+    assert told
     return Kill(fleet.first_ack_since(answered), memory_mib(one))
 
 

@@ -107,7 +107,7 @@ def test_a_commit_that_executes_late_counts_once(server: Server, service: Servic
 @pytest.mark.usefixtures("hasty")
 def test_an_outage_beyond_the_deadline_leaves_nothing_to_be_written_later(service: Service) -> None:
     service.post(report("host"))
-    with failing(service, "INSERT INTO reports", lambda: pymysql.err.OperationalError(2013, "lost"), times=1000):
+    with failing(service, "INTO reports (", lambda: pymysql.err.OperationalError(2013, "lost"), times=1000):
         assert service.post(report("host", "late")).status_code == 503
     assert service.post(report("host", "web")).status_code == 200
     assert stored(service) == [("web", 1)]
@@ -245,7 +245,7 @@ def test_another_process_may_write_to_the_file_meanwhile(file: Service) -> None:
 def test_a_file_that_cannot_be_written_is_503_at_once(file: Service) -> None:
     readonly = file.state["database"].dialect._module.OperationalError
     began = time.monotonic()
-    with failing(file, "INSERT INTO reports", lambda: readonly("attempt to write a readonly database")):
+    with failing(file, "INTO reports (", lambda: readonly("attempt to write a readonly database")):
         answer = file.post(report("host", "web"))
     assert (answer.status_code, answer.json()["resultCode"]) == (503, "DB_UNAVAILABLE")
     assert time.monotonic() - began < 10  # not only at the deadline of 15 s
@@ -256,7 +256,7 @@ def test_a_file_that_cannot_be_written_is_503_at_once(file: Service) -> None:
 
 def test_a_damaged_file_is_written_to_no_more(file: Service) -> None:
     damaged = file.state["database"].dialect._module.DatabaseError
-    with failing(file, "INSERT INTO reports", lambda: damaged("database disk image is malformed")):
+    with failing(file, "INTO reports (", lambda: damaged("database disk image is malformed")):
         answer = file.post(report("host", "web"))
     assert (answer.status_code, answer.json()["resultCode"]) == (503, "DB_UNAVAILABLE")
     assert file.post(report("host", "web")).status_code == 503

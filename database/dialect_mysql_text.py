@@ -8,7 +8,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from database.dialect import MOVE, PRESENCE, REPORT, STATE, TARGET, Held
-from database.rows import Finished, Prepared, Row, Value
+from database.rows import Prepared, Row, Value
 from utils.utils import time_text
 
 # Stands between the rows of a report: no name holds it.
@@ -80,7 +80,6 @@ def _packets(batch: Sequence[Prepared], limit: int) -> Iterator[str]:
 def _pieces(batch: Sequence[Prepared], limit: int) -> Iterator[tuple[str, int]]:
     """The rows of each report in one piece, or of one that is larger than a packet one by one; with their bytes."""
     for report in batch:
-        assert isinstance(report.containers, str)  # noqa: S101 - narrows the type for the checker
         tail = f",{report.host_id},'{time_text(report.sampled_at)}')"
         if not report.containers:
             continue
@@ -121,11 +120,6 @@ class Statements:
         if text.count("'") == QUOTES * len(rows) and "\\" not in text:
             return text
         return _BREAK.join(map(_careful, rows, metrics))
-
-    def weigh(self, finished: Finished) -> int:
-        """The bytes of the rows' text."""
-        assert isinstance(finished, str)  # noqa: S101 - narrows the type for the checker
-        return len(finished) if finished.isascii() else len(finished.encode())
 
     def lock_hosts(self, connection: Connection, ids: Sequence[int], *, skip_locked: bool) -> dict[int, Held]:
         """Locks hosts in the order of the primary key, by which they are read."""

@@ -20,18 +20,13 @@ Record = SqlRow[*tuple[Any, ...]]
 Value = str | int | float | None
 # A container's values in the order of `CONTAINER_COLUMNS`.
 Row = tuple[Value, ...]
-# A report's containers as its dialect wants them.
-Finished = str | list[Row]
 
 
 class Finisher(Protocol):
     """What a dialect does to a report's containers at intake."""
 
-    def finish(self, rows: list[Row]) -> Finished:
-        """Finishes the rows as far as they are known."""
-
-    def weigh(self, finished: Finished) -> int:
-        """Their bytes."""
+    def finish(self, rows: list[Row]) -> str:
+        """Gives the rows as text, as far as they are known."""
 
 
 CONTAINER_COLUMNS = (
@@ -65,7 +60,7 @@ class Prepared:
 
     host_name: str
     host: Row
-    containers: Finished
+    containers: str
     containers_count: int
     size: int
     running: int
@@ -99,6 +94,11 @@ class Stored:
 def key_of(host_name: str, key: str) -> bytes:
     """The 16 bytes that name a report: a host's key says nothing about another host's."""
     return hashlib.sha256(f"{host_name}\0{key}".encode()).digest()[:_DIGEST_BYTES]
+
+
+def byte_count(text: str) -> int:
+    """How many bytes a text has in UTF-8; of most it is known without encoding them."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _metric(value: float | None) -> float | None:
@@ -156,7 +156,7 @@ def prepare(report: Report, *, key: str | None, received_at: int, now_local: str
         host=host,
         containers=finished,
         containers_count=len(rows),
-        size=dialect.weigh(finished) + len(rows) * ROW_BYTES + REPORT_BYTES,
+        size=byte_count(finished) + len(rows) * ROW_BYTES + REPORT_BYTES,
         running=[row[_STATUS] for row in rows].count(RUNNING),
         received_at=received_at,
         sampled_at=received_at - int(report.age_s * SECOND),

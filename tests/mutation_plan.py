@@ -68,6 +68,7 @@ PLAN: dict[str, tuple[Pass, ...]] = {
     "model/schemas.py": (_quick("test_report_forms.py"), _quick("test_docs.py", "test_reads.py", "test_operations.py")),
     "services/oddities.py": (_quick("test_odd_reports.py"), _quick("test_oddities.py")),
     "database/writer.py": (_quick("test_writer_queue.py", "test_writer_jobs.py"), _quick("test_writer.py")),
+    "database/dialect_sqlite_json.py": (_quick("test_statements.py", "test_sqlite_sessions.py"),),
     "database/dialect_sqlite.py": (_quick("test_statements.py", "test_sqlite_sessions.py"),),
     "database/dialect_mysql.py": (_real("test_statements.py"), _real("test_mysql_sessions.py"), _real("test_tls.py")),
 }

@@ -71,7 +71,7 @@ def held(sampled_at: int = BEFORE, last_seen: int = BEFORE) -> Held:
 
 def prepared(received_at: int, age_s: int = 0) -> Prepared:
     host = (1.0, 2, 4, 8.0, 50.0, "2025-01-01 00:00:00")
-    return Prepared("host", host, [], 0, 0, 0, received_at, received_at - age_s * SECOND, b"", None)
+    return Prepared("host", host, "", 0, 0, 0, received_at, received_at - age_s * SECOND, b"", None)
 
 
 def moved(row: Held, *reports: Prepared, now: int = NOW) -> dict[str, Any]:

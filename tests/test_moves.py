@@ -18,7 +18,7 @@ def prepared(host_id: int = 7, sampled_at: int = T0, received_at: int | None = N
     return Prepared(
         host_name="h",
         host=HOST,
-        containers=[],
+        containers="",
         containers_count=3,
         size=0,
         running=2,

@@ -1,8 +1,9 @@
+from ast import literal_eval
 from typing import Any
 
 import pytest
 
-from database.rows import REPORT_BYTES, ROW_BYTES, Finished, Prepared, Row, key_of, prepare
+from database.rows import REPORT_BYTES, ROW_BYTES, Prepared, Row, byte_count, key_of, prepare
 from model.schemas import Report
 from tests.service import report
 
@@ -12,29 +13,31 @@ AGENTS = "2025-06-23 03:02:47"
 
 
 class Rows:
-    """A dialect that leaves the rows as they are and says a number of bytes."""
+    """A dialect whose text can be read back."""
 
-    def finish(self, rows: list[Row]) -> Finished:
-        return rows
-
-    def weigh(self, finished: Finished) -> int:
-        return 1_000 * len(finished)
+    def finish(self, rows: list[Row]) -> str:
+        return repr(rows)
 
 
 def prepared(body: dict[str, Any], key: str | None = None, now: str = NOW) -> Prepared:
     return prepare(Report.model_validate(body), key=key, received_at=RECEIVED, now_local=now, dialect=Rows())
 
 
+def rows_of(made: Prepared) -> list[Row]:
+    rows: list[Row] = literal_eval(made.containers)
+    return rows
+
+
 def test_a_container_that_says_all_is_stored_as_sent() -> None:
     full = dict(zip(("engine_type", "cluster_name", "node_name", "container_name", "status"), "abcde", strict=True))
     metrics = {"cpu_percentage": 1.5, "memory_usage": 2.5, "memory_percentage": 3.5, "get_datetime": AGENTS}
     made = prepared(report("h", {**full, **metrics}))
-    assert made.containers == [("a", "b", "c", "d", "e", 1.5, 2.5, 3.5, AGENTS)]
+    assert rows_of(made) == [("a", "b", "c", "d", "e", 1.5, 2.5, 3.5, AGENTS)]
 
 
 def test_what_a_container_leaves_out_is_filled_in() -> None:
     made = prepared(report("h", {"container_name": "c"}))
-    assert made.containers == [("docker", "h", "h", "c", "unknown", None, None, None, NOW)]
+    assert rows_of(made) == [("docker", "h", "h", "c", "unknown", None, None, None, NOW)]
 
 
 def test_a_host_is_stored_as_sent() -> None:
@@ -48,13 +51,13 @@ def test_negative_zero_is_zero(name: str) -> None:
     made = prepared(report("h", {"container_name": "c", name: -0.0}, **{name: -0.0}))
     assert "-0.0" not in repr((made.host, made.containers))
     assert 0.0 in made.host
-    assert 0.0 in made.containers[0]
+    assert 0.0 in rows_of(made)[0]
 
 
 def test_a_time_left_out_in_one_place_is_filled_in_there_alone() -> None:
     times = [{"container_name": "a", "get_datetime": AGENTS}, {"container_name": "b"}]
     made = prepared(report("h", *times, get_datetime=AGENTS))
-    assert [made.host[-1], *(row[-1] for row in made.containers)] == [AGENTS, AGENTS, NOW]
+    assert [made.host[-1], *(row[-1] for row in rows_of(made))] == [AGENTS, AGENTS, NOW]
     assert prepared(report("h", times[0])).host[-1] == NOW
 
 
@@ -62,7 +65,7 @@ def test_a_time_alone_may_be_left_out() -> None:
     container = dict.fromkeys(("cpu_percentage", "memory_usage", "memory_percentage"), 1.5)
     assert prepared(report("h", cpu_cores=2, memory_percentage=1.5)).host[-1] == NOW
     made = prepared(report("h", {"container_name": "c", **container}, get_datetime=AGENTS))
-    assert made.containers[0][-1] == NOW
+    assert rows_of(made)[0][-1] == NOW
 
 
 def test_containers_are_counted_and_those_that_run() -> None:
@@ -73,8 +76,13 @@ def test_containers_are_counted_and_those_that_run() -> None:
 
 
 def test_a_report_weighs_its_rows_and_what_stands_around_them() -> None:
-    assert prepared(report("h")).size == REPORT_BYTES
-    assert prepared(report("h", "a", "b")).size == REPORT_BYTES + 2 * (1_000 + ROW_BYTES)
+    assert prepared(report("h")).size == REPORT_BYTES + len("[]")
+    made = prepared(report("서버", "a", "b"))
+    assert made.size == REPORT_BYTES + 2 * ROW_BYTES + len(made.containers.encode())
+
+
+def test_bytes_are_counted_not_letters() -> None:
+    assert (byte_count("abc"), byte_count("서버")) == (3, 6)
 
 
 @pytest.mark.parametrize(("age_s", "micros"), [(0, 0), (1.5, 1_500_000), (604_800, 604_800_000_000)])

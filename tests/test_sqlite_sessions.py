@@ -9,11 +9,15 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from config.config import Settings
-from database import dialect_sqlite
+from database import batch, dialect_sqlite
 from database.dialect import Role, dialect_for
-from database.dialect_sqlite import sqlite_module, wal_is_safe
+from database.dialect_sqlite import Sqlite, sqlite_module, wal_is_safe
+from database.dialect_sqlite_json import each_of
 from database.faults import Fault, classify
-from tests.service import SAMPLE, running, settings_for
+from database.rows import prepare
+from model.schemas import Report
+from tests.schema_engine import Target
+from tests.service import SAMPLE, report, running, settings_for
 
 pytestmark = pytest.mark.slow
 
@@ -176,3 +180,29 @@ def test_a_safe_library_is_no_reason_to_warn(settings: Settings, monkeypatch: py
     monkeypatch.setattr(dialect_sqlite, "wal_is_safe", lambda _version: True)
     with running(settings) as service:
         assert service.client.get("/health").json()["data"]["database"]["warning"] is None
+
+
+# The second one reads like the mark that stands for host and moment in a finished row.
+NAMES = ["'", '"\\u001f"', "],[", "\\", "{each}", "%s"]
+
+
+@pytest.mark.parametrize(("version", "each"), [((3, 50, 7), "json_each"), ((3, 51, 0), "jsonb_each")])
+def test_a_batchs_rows_are_taken_apart_by_what_the_library_has(
+    settings: Settings, version: tuple[int, ...], each: str
+) -> None:
+    made = Target(f"sqlite:///{settings.sqlite_path}")
+    assert isinstance(made.dialect, Sqlite)
+    made.prepare()
+    made.dialect.each = each_of(version)
+    assert made.dialect.each == each
+    made.sql("INSERT INTO hosts (id, host_name, created_at) VALUES (7, 'h', '2025-06-15')")
+    body = Report.model_validate(report("h", *NAMES))
+    at, local = 1_750_000_000_000_001, "2025-06-15 15:06:40"
+    one = prepare(body, key="k", received_at=at, now_local=local, dialect=made.dialect)
+    one.host_id = 7
+    with made.engine.begin() as connection:
+        batch.write(connection, made.dialect, [one], packet=0, now=at, skip_locked=False)
+    stored = made.sql("SELECT container_name, host_id, sampled_at, cpu_percentage FROM containers ORDER BY id")
+    assert stored == [(name, 7, "2025-06-15 15:06:40.000001", None) for name in NAMES]
+    assert made.sql("SELECT containers_count, sampled_at FROM hosts") == [(6, "2025-06-15 15:06:40.000001")]
+    made.engine.dispose()

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from database import dialect_mysql_text as text
 from database.dialect import MOVE, Held
-from database.rows import Prepared, Row
+from database.rows import Prepared, Row, byte_count
 from utils.utils import SECOND
 
 T0 = 1_750_000_000 * SECOND
@@ -48,7 +48,7 @@ def prepared(*rows: Row, host_id: int = 7) -> Prepared:
         host=(1.5, 2, None, 18.1, 57.9, AT),
         containers=finished,
         containers_count=len(rows),
-        size=made.weigh(finished) + len(rows) * 60,
+        size=byte_count(finished) + len(rows) * 60,
         running=0,
         received_at=T0 + 1,
         sampled_at=T0,
@@ -132,12 +132,6 @@ def test_a_report_larger_than_a_packet_goes_row_by_row() -> None:
 def test_a_report_without_containers_sends_none() -> None:
     assert values(prepared()) == []
     assert values(prepared(), prepared(PLAIN)) == values(prepared(PLAIN))
-
-
-def test_rows_weigh_their_bytes_not_their_letters() -> None:
-    made = text.Statements()
-    assert made.weigh("abc") == 3
-    assert made.weigh("서버") == 6
 
 
 def test_reports_are_one_statement() -> None:

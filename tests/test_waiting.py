@@ -14,7 +14,7 @@ STORED = Stored(host_id=7, containers_count=3, received_at=9)
 
 
 def prepared() -> Prepared:
-    return Prepared("h", (), [], 0, 0, 0, 0, 0, b"", None)
+    return Prepared("h", (), "", 0, 0, 0, 0, 0, b"", None)
 
 
 def late(_prepared: Prepared) -> Failure:

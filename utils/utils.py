@@ -19,7 +19,14 @@ def moment(micros_: int) -> datetime:
 
 def time_text(micros_: int) -> str:
     """Gives microseconds since 1970 as `YYYY-MM-DD HH:MM:SS.ffffff`, which every engine compares alike."""
-    return moment(micros_).isoformat(" ", "microseconds")
+    second, fraction = divmod(micros_, SECOND)
+    return f"{_second_text(second)}.{fraction:06}"
+
+
+@lru_cache(maxsize=1024)
+def _second_text(second: int) -> str:
+    """Cached: the reports of a batch share few seconds, and each of them has half a dozen moments to write."""
+    return moment(second * SECOND).isoformat(" ")
 
 
 def utc_text(at: datetime | None) -> str | None:

@@ -1,0 +1,95 @@
+"""A batch's statements for SQLite: few, and the rows of a batch in one value, as JSON.
+
+The driver lets go of the interpreter for each execution and for each row that it fetches, and the writer's thread gets
+it back only when the event loop pauses. Row by row the two would work in turns; so SQLite takes the rows apart itself,
+beside the event loop.
+"""
+
+import json
+from collections.abc import Sequence
+from itertools import chain
+
+from pydantic_core import to_json
+from sqlalchemy import Connection
+
+from database.dialect import MOVE, PRESENCE, REPORT, STATE, TARGET, Held
+from database.rows import Prepared, Row, Value
+from utils.utils import time_text
+
+# Stands for host and moment in a finished row: no name holds a control character, so no other text reads like it.
+_MARK = "\x1f"
+_MARKED = to_json(_MARK).decode()
+
+
+def _moment(column: str) -> str:
+    """Microseconds since 1970; `unixepoch` with fractions is younger than the SQLite of some Pythons."""
+    return f"strftime('%s', {column}) * 1000000 + substr({column}, 21)"
+
+
+def _values(columns: Sequence[str]) -> str:
+    """The rows of a JSON array of arrays; what takes it apart is filled in later."""
+    taken = ", ".join(f"value->>{place} AS {name}" for place, name in enumerate(columns))
+    return f"SELECT {taken} FROM {{each}}(?)"  # noqa: S608 - column names of our own, as in all statements below
+
+
+LOCK = (
+    f"SELECT json_group_array(json_array(id, {_moment('sampled_at')}, {_moment('last_seen')}, interval_s)) FROM hosts "  # noqa: S608
+    "WHERE deleted_at IS NULL AND id IN (SELECT value FROM json_each(?))"
+)
+CONTAINERS = f"INSERT INTO containers ({','.join(TARGET)}) {_values(TARGET)}"
+PENDING = f"INSERT OR IGNORE INTO rollup_pending (host_id, minute) {_values(('host_id', 'minute'))}"
+# Its keys are bytes, which JSON has not.
+REPORTS = f"INSERT INTO reports ({','.join(REPORT)}) VALUES "  # noqa: S608
+REPORT_ROW = f"({','.join('?' * len(REPORT))})"
+_SET = [
+    *(f"{name} = iif(new.moves, new.{name}, hosts.{name})" for name in STATE),
+    *(f"{n} = new.{n}" for n in PRESENCE),
+]
+UPDATE = f"UPDATE hosts SET {', '.join(_SET)} FROM ({_values(MOVE)}) AS new WHERE hosts.id = new.id"  # noqa: S608
+
+
+def each_of(version: tuple[int, ...]) -> str:
+    """Names what takes an array apart: since 3.51 there is one that need not write each row out and read it again."""
+    return "jsonb_each" if version >= (3, 51) else "json_each"
+
+
+class Statements:
+    """The five statements of a batch. `each` takes a JSON array apart."""
+
+    each: str
+
+    def finish(self, rows: list[Row]) -> str:
+        """The rows as JSON, without the brackets around them, a mark in the place of host and moment."""
+        return to_json([(*row, _MARK) for row in rows]).decode()[1:-1]
+
+    def lock_hosts(self, connection: Connection, ids: Sequence[int], *, skip_locked: bool) -> dict[int, Held]:  # noqa: ARG002 - the writer's transactions hold the whole file
+        """Reads hosts: the transaction holds the whole file already."""
+        found = connection.exec_driver_sql(LOCK, (to_json(ids).decode(),)).scalar_one()
+        return {id_: Held(*values) for id_, *values in json.loads(found)}
+
+    def insert_reports(self, connection: Connection, batch: Sequence[Prepared]) -> None:
+        """One statement for all reports; SQLite takes 32,766 values in one, a batch has a fifth of them at most."""
+        values = tuple(chain.from_iterable(map(_report, batch)))
+        connection.exec_driver_sql(REPORTS + ",".join([REPORT_ROW] * len(batch)), values)
+
+    def insert_containers(self, connection: Connection, batch: Sequence[Prepared], _packet: int) -> None:
+        """One statement for all containers; SQLite knows no packets."""
+        rows = ",".join(_placed(report) for report in batch if report.containers)
+        connection.exec_driver_sql(CONTAINERS.format(each=self.each), (f"[{rows}]",))
+
+    def insert_pending(self, connection: Connection, minutes: Sequence[tuple[int, str]]) -> None:
+        """One statement for all minutes."""
+        connection.exec_driver_sql(PENDING.format(each=self.each), (to_json(minutes).decode(),))
+
+    def update_hosts(self, connection: Connection, moves: Sequence[Row]) -> None:
+        """One statement for all hosts."""
+        connection.exec_driver_sql(UPDATE.format(each=self.each), (to_json(moves).decode(),))
+
+
+def _placed(report: Prepared) -> str:
+    return report.containers.replace(_MARKED, f'{report.host_id},"{time_text(report.sampled_at)}"')
+
+
+def _report(report: Prepared) -> tuple[Value | bytes, ...]:
+    moments = (time_text(report.sampled_at), report.report_key, report.content_hash, time_text(report.received_at))
+    return (report.host_id, *moments, *report.host, report.containers_count)

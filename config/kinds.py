@@ -5,6 +5,7 @@ The description beside a type completes the sentence "give ..." of a refusal.
 
 import logging as log
 import re
+import stat
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -51,14 +52,23 @@ def _token_list(words: list[str]) -> list[str]:
     return words
 
 
+def _type_of(path: str | Path) -> int | None:
+    """What is at a path, as in S_IFREG; None if there is nothing, or nothing that this user may look at."""
+    try:
+        return stat.S_IFMT((ROOT / path).stat().st_mode)
+    except OSError:
+        return None
+
+
 def _log_file(path: Path) -> Path:
-    # A device would be given the log's file mode, and /dev/null would be nobody else's any more.
-    _require((ROOT / path).is_file() or not (ROOT / path).exists())
+    # A device would be given the log's file mode, and /dev/null would be nobody else's any more. A folder that may not
+    # be entered is the log's to report, which has stderr: it may be mended while the server runs.
+    _require(_type_of(path) in (None, stat.S_IFREG))
     return ROOT / path
 
 
 def _existing_file(path: Path | None) -> Path | None:
-    _require(path is None or (ROOT / path).is_file())
+    _require(path is None or _type_of(path) == stat.S_IFREG)
     return ROOT / path if path else None
 
 
@@ -83,7 +93,7 @@ def _database_url(url: SecretStr | None) -> SecretStr | None:
         _require(int(server["port"] or 3306) in range(1, 65536))
     elif text:
         file = SQLITE_URL.fullmatch(text)
-        _require(file is not None and file["path"] != ":memory:" and not (ROOT / file["path"]).is_dir())
+        _require(file is not None and file["path"] != ":memory:" and _type_of(file["path"]) != stat.S_IFDIR)
     return url
 
 

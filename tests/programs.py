@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,10 +13,14 @@ import psutil
 
 from config.config import ROOT
 from tests import canary
+from tests.database_server import is_root
 from tests.processes import free_port
 from tests.service import process
 
 MAIN = [str(ROOT / "main.py")]
+# Root may write everywhere: here the server gets no more of it than what any user may do with files.
+_AS_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", sys.executable, *MAIN]
+MAIN_AS_USER = ["-c", f"import os; os.execvp('setpriv', {_AS_USER})"] if is_root() else MAIN
 
 
 class Program:

@@ -3,7 +3,6 @@ import os
 import re
 import shutil
 import statistics
-import sys
 import threading
 import time
 from collections import Counter
@@ -15,20 +14,16 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.database_server import is_root
 from tests.disks import disk
 from tests.fault_table import note
 from tests.fleet import ACKS, Fleet, Verdict
-from tests.programs import MAIN, Program, program, wait_for
+from tests.programs import MAIN, MAIN_AS_USER, Program, program, wait_for
 from tests.service import settings_for
 
 TIMEOUT_S = 120 + ACKS // 100
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(TIMEOUT_S)]
 Act = Callable[[], object]
 
-# Root may write everywhere: the server gets no more of it than what any user may do with files.
-AS_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", sys.executable, *MAIN]
-PLAIN = ["-c", f"import os; os.execvp('setpriv', {AS_USER})"] if is_root() else MAIN
 # Three log directories are broken, and each is looked at three times, for two seconds at least.
 REPORTS = max(ACKS // 9, 600)
 RATE = 300
@@ -78,7 +73,7 @@ def reported(stack: ExitStack, damage: Act, mend: Act, url: str, folder: Path) -
     """Reports come in while the log is broken from the start, mended, broken again, and mended for good."""
     damage()
     began, log = time.monotonic(), folder / "logs" / "app.log"
-    one = stack.enter_context(program(PLAIN, url, folder, LOGGING_FILE_PATH=str(log))).ready()
+    one = stack.enter_context(program(MAIN_AS_USER, url, folder, LOGGING_FILE_PATH=str(log))).ready()
     fleet = Fleet([one.port], rate=RATE)
     with fleet.reporting():
         p99s_s = [watched(fleet)]

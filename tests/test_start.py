@@ -10,7 +10,7 @@ import pytest
 
 from config.config import ROOT, Settings
 from tests.processes import free_port
-from tests.programs import MAIN, Program, program, uvicorn, wait_for
+from tests.programs import MAIN, MAIN_AS_USER, Program, program, uvicorn, wait_for
 from tests.servers import CANARY, Server
 from tests.service import SAMPLE, Service, process, running, settings_for
 
@@ -54,6 +54,20 @@ def test_one_command_serves_on_sqlite_without_any_configuration(checkout: Path, 
         one.stop()
     assert (checkout / "data" / "resource_monitor.db").exists()
     assert "commit reports=1" in (checkout / "logs" / "app.log").read_text(encoding="utf-8")
+
+
+def test_a_log_folder_that_may_not_be_entered_ends_no_start(url: str, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir(mode=0)
+    try:
+        with program(MAIN_AS_USER, url, tmp_path, LOGGING_FILE_PATH=str(logs / "app.log")) as one:
+            assert one.ready().post(SAMPLE).status_code == 200
+            one.stop()
+    finally:
+        logs.chmod(0o700)  # or pytest could not tidy up
+    assert one.child.returncode == 0
+    assert one.output.count("log_file_unwritable") == 1
+    assert "commit reports=1" in one.output
 
 
 def test_the_start_prints_where_to_look(url: str, tmp_path: Path) -> None:

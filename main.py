@@ -39,12 +39,15 @@ GC_THRESHOLDS = (20_000, 20, 50)
 SWITCH_INTERVAL_S = 0.0005
 KEEP_ALIVE_S = 75
 DRAIN_S = 20
+# Uvicorn's five seconds end workers that start on a busy machine, one after the other, and abort a rolling restart.
+WORKER_START_S = 30
 # Set for the processes that `serve` starts: what they lack under plain uvicorn is named at start.
 SERVED = "RESOURCE_MONITOR_SERVED"
 FLAGS = {
     "--http": " routers.protocol:Protocol",
     "--timeout-keep-alive": f" {KEEP_ALIVE_S}",
     "--timeout-graceful-shutdown": f" {DRAIN_S}",
+    "--timeout-worker-healthcheck": f" {WORKER_START_S}",
     "--no-server-header": "",
     "--no-proxy-headers": "",
 }
@@ -191,6 +194,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "proxy_headers": False,
         "timeout_keep_alive": KEEP_ALIVE_S,
         "timeout_graceful_shutdown": DRAIN_S,
+        "timeout_worker_healthcheck": WORKER_START_S,
     }
 
 
@@ -198,6 +202,9 @@ def serve(settings: Settings) -> None:
     """Serves until a signal; a graceful stop is exit status 0."""
     import uvicorn  # noqa: PLC0415 - only this way of starting needs it
 
+    from routers.workers import notice_deaths  # noqa: PLC0415 - it imports uvicorn
+
+    notice_deaths()
     os.environ[SERVED] = "1"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again once it has drained
     _refuse_taken_port(settings)

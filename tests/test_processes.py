@@ -197,6 +197,21 @@ def test_several_uvicorn_workers_on_sqlite_stop_and_say_why(new_url: Callable[[s
         assert not one.tree
 
 
+def test_a_slow_worker_is_waited_for_and_a_dead_one_is_not(new_url: Callable[[str], str], tmp_path: Path) -> None:
+    with program(MAIN, new_url("mysql"), tmp_path, 0, SERVER_WORKERS="2", **BY_PROCESS) as one:
+        wait_for(lambda: len(writers(one, "started")) == 2)
+        slow = next(child for child in one.tree if str(child.pid) in writers(one, "started"))
+        slow.suspend()
+        time.sleep(7)  # uvicorn's own patience is five seconds
+        assert (slow.is_running(), len(writers(one, "started"))) == (True, 2)
+        slow.kill()
+        died = time.monotonic()
+        wait_for(lambda: len(writers(one, "started")) == 3)
+        assert time.monotonic() - died < 15
+        one.stop()
+    assert one.child.returncode == 0
+
+
 def test_a_changed_source_file_reloads_the_server(new_url: Callable[[str], str], tmp_path: Path) -> None:
     with program(MAIN, new_url("sqlite"), tmp_path, SERVER_RELOAD="true") as one:
         one.ready()

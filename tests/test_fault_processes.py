@@ -45,9 +45,11 @@ def test_a_killed_worker_is_replaced_and_takes_nothing_with_it(
     verdict = fleet.check(settings_for(url, tmp_path))
     base_s, beside_s, short_s = (p99_s(fleet, spans) for spans in zip(*kills, strict=True))
     back_s = statistics.median_low(kill.short.end - kill.short.begin for kill in kills)
-    figures = {"back_s": back_s, "p99_x_base": short_s / base_s, "p99_x_start_beside": short_s / beside_s}
-    note("kill -9 a worker", engine, verdict, workers=workers, **figures)
-    assert back_s <= 3
+    start_s = statistics.median_low(kill.beside.end - kill.beside.begin for kill in kills)
+    ratios = {"p99_x_base": short_s / base_s, "p99_x_start_beside": short_s / beside_s}
+    note("kill -9 a worker", engine, verdict, workers=workers, back_s=back_s, start_s=start_s, **ratios)
+    # It is missed within half a second, and then takes what any start takes on a machine as busy as this one.
+    assert back_s <= max(3, 1 + 2 * start_s)
     # A start costs a core for about a second, and small machines have two: the base is of a time with a start, too.
     assert short_s <= 2 * max(base_s, beside_s)
 

@@ -32,7 +32,8 @@ Status = Literal["starting", "up", "down", "read_only"]
 
 PROBE_S = 2.0
 RETRY_S = 1.0
-REFUSED_S = 4.0
+# Of the five seconds in which a database is found again it leaves two for the tables to be prepared.
+REFUSED_S = 3.0
 # A probe without an answer for so long means a database without one.
 STALE_S = 5.0
 PROBE_TIMEOUT_S = 2

@@ -72,6 +72,7 @@ class Database:
         self._slots = asyncio.Semaphore(connections)
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="read")
         self._seen = Seen("starting", time.monotonic())
+        self.away_since: float | None = None
         self._schema_ready = threading.Event()
         self._stopping = threading.Event()
         self._lock: Any = None
@@ -184,6 +185,7 @@ class Database:
         """Notes what was seen; a change of state is one line, however many requests it costs."""
         before, known = self._seen, facts or self._seen.facts
         self._seen = Seen(status, time.monotonic(), known)
+        self.away_since = None if status == "up" else self.away_since or self._seen.at
         if "read_only" in (status, before.status):
             self._leave()
         news = (status, reason, facts and (facts.durable, facts.warning))

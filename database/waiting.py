@@ -44,6 +44,10 @@ class Waiting:
         self._timeout_s = timeout_s
         self._waiters: deque[tuple[Waiter, Prepared]] = deque()
 
+    def __bool__(self) -> bool:
+        """Whether anyone waits, or did a moment ago."""
+        return bool(self._waiters)
+
     def add(self, prepared: Prepared, *, replayed: bool) -> asyncio.Future[Stored]:
         """One more request that waits for this report."""
         future: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()

@@ -38,6 +38,8 @@ MAX_QUEUE_BYTES = 64 << 20
 MAX_BATCH_REPORTS = 500
 MAX_BATCH_ROWS = 10_000
 MAX_BATCH_BYTES = 8 << 20
+# An outage that has lasted so long may last on. It is longer than the deadline, because the probe sees its end late.
+AWAY_S = ACK_TIMEOUT_S + 5
 SWEEP_S = 0.25
 HELD_PAUSE_S = 0.05
 # A statement that a stop finds running may still wait for a connection and for its answer.
@@ -86,9 +88,9 @@ class Writer:
     def submit(self, report: Report, key: str | None = None) -> asyncio.Future[Stored]:
         """Queues a validated report; the future ends when it is committed, or with a Failure that says why not.
 
-        Raises a Failure at once when the queue is full (OVERLOADED) or there is no database to write to yet.
+        Raises a Failure at once when the queue is full (OVERLOADED), or while there is no database to write to.
         """
-        if not self._database.ready or self._stopping:
+        if not self._database.ready or self._stopping or self._is_hopeless():
             raise unavailable()
         if len(self._queue) >= MAX_QUEUE_REPORTS or self._bytes >= MAX_QUEUE_BYTES:
             raise unavailable("too many reports are waiting; try again", Code.OVERLOADED)
@@ -101,6 +103,16 @@ class Writer:
             dialect=self._database.dialect,
         )
         return self._attach(prepared) or self._enqueue(prepared)
+
+    def _is_hopeless(self) -> bool:
+        """Whether the database has been away for long and somebody waits for its return already.
+
+        Nobody else need wait: the one who does keeps the writer trying, in case that only the probe cannot connect.
+        """
+        since = self._database.away_since
+        if since is None or not self._waiting:
+            return False
+        return time.monotonic() - max(since, self.last_commit or 0.0) > AWAY_S
 
     def _attach(self, prepared: Prepared) -> asyncio.Future[Stored] | None:
         """Joins an equal key that is on its way already."""

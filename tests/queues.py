@@ -70,7 +70,7 @@ class Queue:
     """A writer with a committer of the tests behind it."""
 
     def __init__(self) -> None:
-        self.database = SimpleNamespace(ready=True, clock=Clock(), dialect=Rows(), writer_engine=None)
+        self.database = SimpleNamespace(ready=True, away_since=None, clock=Clock(), dialect=Rows(), writer_engine=None)
         self.writer = Writer(cast("Any", self.database), SEOUL)
         self.committer = cast("Committer", self.writer._committer)
         self._gate = threading.Event()

@@ -142,6 +142,31 @@ def test_a_killed_database_comes_back_without_a_restart(server: Server, service:
     assert ledger.slowest < 16
 
 
+def test_a_long_outage_keeps_one_report_waiting_and_no_other(
+    server: Server, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "AWAY_S", 1)
+    service.post(report("host"))
+    server.kill()
+    until(lambda: health(service) == 503)
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(service.post, report("first"))
+        time.sleep(2)
+        began = time.monotonic()
+        answer = service.post(report("second"))
+        took_s = time.monotonic() - began
+        server.start()
+        assert first.result(20).status_code == 200
+    assert (answer.status_code, answer.json()["resultCode"], answer.headers["Retry-After"]) == (
+        503,
+        "DB_UNAVAILABLE",
+        "2",
+    )
+    assert took_s < 2
+    until(lambda: health(service) == 200)
+    assert {answer.status_code for answer in post_all(service, [report(f"host{n}") for n in range(4)])} == {200}
+
+
 @pytest.mark.usefixtures("hasty")
 def test_a_database_that_turned_read_only_is_left(server: Server, service: Service, url: str) -> None:
     variable = {"mariadb": "read_only", "mysql": "super_read_only"}[server.name]

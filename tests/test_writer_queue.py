@@ -226,3 +226,37 @@ async def test_a_bug_is_told_and_logged_and_not_the_end(caplog: pytest.LogCaptur
         assert one.committer.closed == 1
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert (record.getMessage(), record.exc_info is not None) == ("writer_failed reports=1", True)
+
+
+@on_a_loop
+async def test_in_a_long_outage_one_report_waits_and_the_rest_is_refused() -> None:
+    async with queue() as one:
+        await one.hold()
+        one.database.away_since = time.monotonic() - writer.AWAY_S - 1
+        first = one.submit("first")
+        assert refusal(one, "second") is Code.DB_UNAVAILABLE
+        one.go()
+        await first
+        await asyncio.sleep(2 * writer.SWEEP_S)  # nobody waits any more
+        await one.submit("third")
+
+
+@on_a_loop
+async def test_a_short_outage_refuses_nobody() -> None:
+    async with queue() as one:
+        await one.hold()
+        one.database.away_since = time.monotonic() - writer.ACK_TIMEOUT_S
+        futures = [one.submit(host) for host in "ab"]
+        one.go()
+        await asyncio.gather(*futures)
+
+
+@on_a_loop
+async def test_nobody_is_refused_while_commits_succeed_though_the_probe_cannot_connect() -> None:
+    async with queue() as one:
+        one.database.away_since = time.monotonic() - writer.AWAY_S - 1
+        await one.submit("first")
+        await one.hold()
+        futures = [one.submit(host) for host in "ab"]
+        one.go()
+        await asyncio.gather(*futures)

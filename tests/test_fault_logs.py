@@ -27,6 +27,7 @@ Act = Callable[[], object]
 # Three log directories are broken, and each is looked at three times, for two seconds at least.
 REPORTS = max(ACKS // 9, 600)
 RATE = 300
+TURNS = 3
 # In a few seconds whatever else the machine does counts too; a log that is waited for costs more than that.
 MARGIN_S = 0.05 if ACKS < 300_000 else 0.0
 
@@ -51,7 +52,8 @@ class Run(NamedTuple):
     verdict: Verdict
     output: str
     lasted_s: float
-    p99s_s: list[float]
+    broken_s: float
+    base_s: float
 
 
 @pytest.mark.parametrize("broken", [unwritable, full, removed])
@@ -60,13 +62,11 @@ def test_a_broken_log_directory_costs_no_report_no_line_and_no_time(
 ) -> None:
     with ExitStack() as stack:
         run = reported(stack, *broken(tmp_path / "logs", stack), new_url("sqlite"), tmp_path)
-    at_start_s, base_s, under_load_s = run.p99s_s
-    broken_s, warnings = max(at_start_s, under_load_s), run.output.count("log_file_unwritable")
-    fault = f"log directory {broken.__name__}"
-    note(fault, "sqlite", run.verdict, p99_s=broken_s, base_p99_s=base_s, warnings=warnings)
+    fault, warnings = f"log directory {broken.__name__}", run.output.count("log_file_unwritable")
+    note(fault, "sqlite", run.verdict, p99_s=run.broken_s, base_p99_s=run.base_s, warnings=warnings)
     assert sum(map(int, re.findall(r" commit reports=(\d+)", run.output))) == run.verdict.acknowledged
     assert warnings <= 1 + run.lasted_s // 60
-    assert broken_s <= 2 * base_s + MARGIN_S
+    assert run.broken_s <= allowed_s(run.base_s)
 
 
 def reported(stack: ExitStack, damage: Act, mend: Act, url: str, folder: Path) -> Run:
@@ -75,18 +75,36 @@ def reported(stack: ExitStack, damage: Act, mend: Act, url: str, folder: Path) -
     began, log = time.monotonic(), folder / "logs" / "app.log"
     one = stack.enter_context(program(MAIN_AS_USER, url, folder, LOGGING_FILE_PATH=str(log))).ready()
     fleet = Fleet([one.port], rate=RATE)
+
+    def mend_and_wait() -> None:
+        mend()
+        wait_for(lambda: writes_to(one, log))
+
     with fleet.reporting():
-        p99s_s = [watched(fleet)]
-        mend()
-        wait_for(lambda: writes_to(one, log))
-        p99s_s.append(watched(fleet))
-        damage()
-        p99s_s.append(watched(fleet))
-        mend()
-        wait_for(lambda: writes_to(one, log))
+        broken_s, base_s = in_turns(fleet, damage, mend_and_wait)
     lasted_s = time.monotonic() - began
     one.stop()  # its last lines are out
-    return Run(fleet.check(settings_for(url, folder), statuses=[200]), one.output, lasted_s, p99s_s)
+    return Run(fleet.check(settings_for(url, folder), statuses=[200]), one.output, lasted_s, broken_s, base_s)
+
+
+def in_turns(fleet: Fleet, damage: Act, mend: Act) -> tuple[float, float]:
+    """The 99th percentiles with a log that is broken and with one that is whole, of a server that began with the first.
+
+    Something else may keep the machine busy during one of them: then there are more turns.
+    """
+    broken_s, base_s = [watched(fleet)], list[float]()
+    median = statistics.median_high
+    while not base_s or (median(broken_s) > allowed_s(median(base_s)) and len(base_s) < TURNS):
+        mend()
+        base_s.append(watched(fleet))
+        damage()
+        broken_s.append(watched(fleet))
+    mend()
+    return median(broken_s), median(base_s)
+
+
+def allowed_s(base_s: float) -> float:
+    return 2 * base_s + MARGIN_S
 
 
 def watched(fleet: Fleet) -> float:

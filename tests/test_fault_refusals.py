@@ -156,6 +156,11 @@ def span(fleet: Fleet) -> float:
     return fleet.p99_s(began, time.monotonic())
 
 
+def held_up(quiet: Sequence[float], poisoned: Sequence[float]) -> bool:
+    """Whether poison costs others too much; something else may keep the machine busy, so that more turns decide it."""
+    return len(poisoned) < 9 and statistics.median(poisoned) > 5 * statistics.median(quiet)
+
+
 def test_poison_now_and_then_holds_nobody_up(engine: str, new_url: Callable[[str], str], tmp_path: Path) -> None:
     url = new_url(engine)
     settings = settings_for(url, tmp_path)
@@ -165,7 +170,7 @@ def test_poison_now_and_then_holds_nobody_up(engine: str, new_url: Callable[[str
         refuse_poison(settings)
         fleet.await_acks(RATE)
         # In turns, as other work of the machine comes and goes.
-        while len(poisoned) < 3 or len(fleet.acknowledged) < ACKS // 3:
+        while len(poisoned) < 3 or len(fleet.acknowledged) < ACKS // 3 or held_up(quiet, poisoned):
             quiet.append(span(fleet))
             with poisoning(one.port) as statuses:
                 poisoned.append(span(fleet))

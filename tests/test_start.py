@@ -39,7 +39,11 @@ def checkout(tmp_path: Path) -> Path:
 
 def ended(arguments: list[str], folder: Path, **environ: str) -> tuple[int, str]:
     """The exit status and the whole output of a start that does not succeed."""
-    given = {"LOGGING_FILE_PATH": str(folder / "app.log"), "DATABASE_URL": f"sqlite:///{folder}/test.db"}
+    given = {
+        "DATABASE_URL": f"sqlite:///{folder}/test.db",
+        "LOGGING_FILE_PATH": str(folder / "app.log"),
+        "SERVER_PORT": str(free_port()),
+    }
     with process(arguments, {**given, **environ}, folder) as child:
         status = child.wait(30)
     return status, (folder / "out.log").read_text(encoding="utf-8")

@@ -22,13 +22,21 @@ help: ## list the commands
 run: $(VENV)/.installed ## start the server on the embedded database, for this machine only
 	@exec env SERVER_HOST="$${SERVER_HOST:-127.0.0.1}" $(BIN)/python main.py
 
-test: $(VENV)/.installed-dev ## run lint, types and the tests but make faults; as root on Debian also install what they need
+# Two processes, each with database servers of its own, as one alone mostly waits for them. Of servers that are not ours
+# there is one for all, and some tests change its settings for a while.
+TEST_PROCESSES ?= $(if $(TEST_MARIADB_URL)$(TEST_MYSQL_URL),0,2)
+SPLIT = -n $(TEST_PROCESSES) --dist loadfile
+
+test: $(VENV)/.installed-dev ## run lint, types, the tests and a short run of the faults; as root on Debian also install what they need
 	@$(STAGE); stage programs tests/install.sh
 	@$(STAGE); stage lint $(MAKE) -s lint
 	@$(STAGE); stage types $(MAKE) -s types
 	@$(STAGE); work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; result=0; \
-	stage suite env TEST_RAN_ON="$$work/ran-on" COVERAGE_FILE="$$work/coverage" \
-		$(BIN)/python -m pytest -q -m 'not faults' --cov --cov-report=term-missing:skip-covered || result=$$?; \
+	export TEST_RAN_ON="$$work/ran-on" FAULT_TABLE="$$work/faults" FAULT_ACKS=5000; \
+	stage suite env COVERAGE_FILE="$$work/coverage" \
+		$(BIN)/python -m pytest -q -m 'not faults' $(SPLIT) --cov --cov-report=term-missing:skip-covered || result=$$?; \
+	stage faults $(BIN)/python -m pytest -q -m faults || result=$$?; \
+	$(BIN)/python -m tests.fault_table "$$work/faults"; \
 	$(BIN)/python -m tests.servers "$$work/ran-on"; exit $$result
 
 check: $(VENV)/.installed-dev ## run lint, types and the quick tests, on the embedded database only
@@ -43,7 +51,7 @@ lint: $(VENV)/.installed-dev ## look for mistakes and for other formatting than 
 types: $(VENV)/.installed-dev ## check the types
 	@$(BIN)/mypy --strict $(OURS) tests
 
-# Acknowledgements of each class of faults: 5000 takes a quarter of an hour, the default hours.
+# Acknowledgements of each class of faults: 5000, as in `make test`, take ten minutes, the default hours.
 FAULT_ACKS ?= 300000
 
 faults: $(VENV)/.installed-dev ## break servers under load, and print what was lost; FAULT_ACKS=5000 for a short run

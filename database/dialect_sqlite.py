@@ -9,10 +9,12 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from config.config import Settings
+from config.config import ConfigError, Settings
 from database.dialect import STATEMENT_TIMEOUT_S, Role, ServerFacts
-from database.dialect_sqlite_json import Statements, each_of
+from database.dialect_sqlite_json import Statements
 
+# Its operator `->>` is in every statement of a batch.
+OLDEST = (3, 38)
 # SQLite's WAL-reset race: a checkpoint beside a writer may lose pages. Fixed in these and all later versions.
 _WAL_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 
@@ -45,7 +47,10 @@ class Sqlite(Statements):
         self._path = path
         self._settings = settings
         self._module = sqlite_module()
-        self.each = each_of(self._module.sqlite_version_info)
+        if self._module.sqlite_version_info < OLDEST:
+            found, oldest = self._module.sqlite_version, ".".join(map(str, OLDEST))
+            raise ConfigError(f"this Python's SQLite is {found}: {oldest} or newer is needed, or MySQL.")
+        super().__init__(self._module.sqlite_version_info)
 
     def engine(self, role: Role) -> Engine:
         """Makes an engine whose transactions begin where SQLAlchemy begins them: the writer's take the lock at once."""

@@ -22,30 +22,27 @@ _MARKED = to_json(_MARK).decode()
 
 
 def _moment(column: str) -> str:
-    """Microseconds since 1970; `unixepoch` with fractions is younger than the SQLite of some Pythons."""
-    return f"strftime('%s', {column}) * 1000000 + substr({column}, 21)"
+    """Microseconds since 1970, the fraction by itself: older libraries round it up to the next second."""
+    return f"strftime('%s', substr({column}, 1, 19)) * 1000000 + substr({column}, 21)"
 
 
-def _values(columns: Sequence[str]) -> str:
-    """The rows of a JSON array of arrays; what takes it apart is filled in later."""
+def _values(columns: Sequence[str], each: str) -> str:
+    """The rows of a JSON array of arrays, which `each` takes apart."""
     taken = ", ".join(f"value->>{place} AS {name}" for place, name in enumerate(columns))
-    return f"SELECT {taken} FROM {{each}}(?)"  # noqa: S608 - column names of our own, as in all statements below
+    return f"SELECT {taken} FROM {each}(?)"  # noqa: S608 - column names of our own, as in all statements below
 
 
 LOCK = (
     f"SELECT json_group_array(json_array(id, {_moment('sampled_at')}, {_moment('last_seen')}, interval_s)) FROM hosts "  # noqa: S608
     "WHERE deleted_at IS NULL AND id IN (SELECT value FROM json_each(?))"
 )
-CONTAINERS = f"INSERT INTO containers ({','.join(TARGET)}) {_values(TARGET)}"
-PENDING = f"INSERT OR IGNORE INTO rollup_pending (host_id, minute) {_values(('host_id', 'minute'))}"
 # Its keys are bytes, which JSON has not.
 REPORTS = f"INSERT INTO reports ({','.join(REPORT)}) VALUES "  # noqa: S608
 REPORT_ROW = f"({','.join('?' * len(REPORT))})"
 _SET = [
     *(f"{name} = iif(new.moves, new.{name}, hosts.{name})" for name in STATE),
-    *(f"{n} = new.{n}" for n in PRESENCE),
+    *(f"{name} = new.{name}" for name in PRESENCE),
 ]
-UPDATE = f"UPDATE hosts SET {', '.join(_SET)} FROM ({_values(MOVE)}) AS new WHERE hosts.id = new.id"  # noqa: S608
 
 
 def each_of(version: tuple[int, ...]) -> str:
@@ -54,9 +51,15 @@ def each_of(version: tuple[int, ...]) -> str:
 
 
 class Statements:
-    """The five statements of a batch. `each` takes a JSON array apart."""
+    """The five statements of a batch, for a version of the library."""
 
-    each: str
+    def __init__(self, version: tuple[int, ...]) -> None:
+        each = each_of(version)
+        minute = ("host_id", "minute")
+        self._containers = f"INSERT INTO containers ({','.join(TARGET)}) {_values(TARGET, each)}"
+        self._pending = f"INSERT OR IGNORE INTO rollup_pending ({','.join(minute)}) {_values(minute, each)}"
+        new = f"({_values(MOVE, each)}) AS new"
+        self._update = f"UPDATE hosts SET {', '.join(_SET)} FROM {new} WHERE hosts.id = new.id"  # noqa: S608
 
     def finish(self, rows: list[Row]) -> str:
         """The rows as JSON, without the brackets around them, a mark in the place of host and moment."""
@@ -75,15 +78,15 @@ class Statements:
     def insert_containers(self, connection: Connection, batch: Sequence[Prepared], _packet: int) -> None:
         """One statement for all containers; SQLite knows no packets."""
         rows = ",".join(_placed(report) for report in batch if report.containers)
-        connection.exec_driver_sql(CONTAINERS.format(each=self.each), (f"[{rows}]",))
+        connection.exec_driver_sql(self._containers, (f"[{rows}]",))
 
     def insert_pending(self, connection: Connection, minutes: Sequence[tuple[int, str]]) -> None:
         """One statement for all minutes."""
-        connection.exec_driver_sql(PENDING.format(each=self.each), (to_json(minutes).decode(),))
+        connection.exec_driver_sql(self._pending, (to_json(minutes).decode(),))
 
     def update_hosts(self, connection: Connection, moves: Sequence[Row]) -> None:
         """One statement for all hosts."""
-        connection.exec_driver_sql(UPDATE.format(each=self.each), (to_json(moves).decode(),))
+        connection.exec_driver_sql(self._update, (to_json(moves).decode(),))
 
 
 def _placed(report: Prepared) -> str:

@@ -107,12 +107,11 @@ class Writer:
     def _is_hopeless(self) -> bool:
         """Whether the database has been away for long and somebody waits for its return already.
 
-        Nobody else need wait: the one who does keeps the writer trying, in case that only the probe cannot connect.
+        Nobody else need wait: the one who does keeps the writer trying.
         """
         since = self._database.away_since
-        if since is None or not self._waiting:
-            return False
-        return time.monotonic() - max(since, self.last_commit or 0.0) > AWAY_S
+        failing = self._committer.last_fault is not None  # the probe alone may be wrong
+        return failing and since is not None and bool(self._waiting) and time.monotonic() - since > AWAY_S
 
     def _attach(self, prepared: Prepared) -> asyncio.Future[Stored] | None:
         """Joins an equal key that is on its way already."""

@@ -3,18 +3,20 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from config.config import Settings
+from config.config import ConfigError, Settings
 from database import batch, dialect_sqlite
-from database.dialect import Role, dialect_for
+from database.dialect import Held, Role, dialect_for
 from database.dialect_sqlite import Sqlite, sqlite_module, wal_is_safe
-from database.dialect_sqlite_json import each_of
+from database.dialect_sqlite_json import Statements, each_of
 from database.faults import Fault, classify
-from database.rows import prepare
+from database.rows import Prepared, prepare
 from model.schemas import Report
 from tests.schema_engine import Target
 from tests.service import SAMPLE, report, running, settings_for
@@ -183,26 +185,45 @@ def test_a_safe_library_is_no_reason_to_warn(settings: Settings, monkeypatch: py
 
 
 # The second one reads like the mark that stands for host and moment in a finished row.
-NAMES = ["'", '"\\u001f"', "],[", "\\", "{each}", "%s"]
+NAMES = ["'", '"\\u001f"', "],[", "\\", "%s"]
 
 
-@pytest.mark.parametrize(("version", "each"), [((3, 50, 7), "json_each"), ((3, 51, 0), "jsonb_each")])
+# Both functions where the library has both; Python's own and PyPI's where there are both.
+EACH = {(3, 38): "json_each", (3, 50, 7): "json_each", (3, 51): "jsonb_each"}
+CASES = [
+    (module, least) for module in (sqlite3, sqlite_module()) for least in EACH if module.sqlite_version_info >= least
+]
+
+
+@pytest.mark.parametrize(("module", "version"), CASES)
 def test_a_batchs_rows_are_taken_apart_by_what_the_library_has(
-    settings: Settings, version: tuple[int, ...], each: str
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, module: ModuleType, version: tuple[int, ...]
 ) -> None:
-    made = Target(f"sqlite:///{settings.sqlite_path}")
-    assert isinstance(made.dialect, Sqlite)
-    made.prepare()
-    made.dialect.each = each_of(version)
-    assert made.dialect.each == each
-    made.sql("INSERT INTO hosts (id, host_name, created_at) VALUES (7, 'h', '2025-06-15')")
+    monkeypatch.setattr(dialect_sqlite, "sqlite_module", lambda: module)
+    assert each_of(version) == EACH[version]
+    one, at = Target(f"sqlite:///{settings.sqlite_path}"), 1_750_000_000_999_999  # some libraries would round it
+    Statements.__init__(cast("Sqlite", one.dialect), version)
+    one.prepare()
+    one.sql("INSERT INTO hosts (id, host_name, created_at) VALUES (7, 'h', '2025-06-15')")
+    made = sent(one, at)
+    with one.engine.begin() as connection:
+        batch.write(connection, one.dialect, [made], packet=0, now=at, skip_locked=False)
+        held = one.dialect.lock_hosts(connection, [7], skip_locked=False)
+    assert held == {7: Held(at, at, None)}
+    stored = one.sql("SELECT container_name, host_id, sampled_at, cpu_percentage FROM containers ORDER BY id")
+    assert stored == [(name, 7, "2025-06-15 15:06:40.999999", None) for name in NAMES]
+    one.engine.dispose()
+
+
+def sent(target: Target, at: int) -> Prepared:
     body = Report.model_validate(report("h", *NAMES))
-    at, local = 1_750_000_000_000_001, "2025-06-15 15:06:40"
-    one = prepare(body, key="k", received_at=at, now_local=local, dialect=made.dialect)
-    one.host_id = 7
-    with made.engine.begin() as connection:
-        batch.write(connection, made.dialect, [one], packet=0, now=at, skip_locked=False)
-    stored = made.sql("SELECT container_name, host_id, sampled_at, cpu_percentage FROM containers ORDER BY id")
-    assert stored == [(name, 7, "2025-06-15 15:06:40.000001", None) for name in NAMES]
-    assert made.sql("SELECT containers_count, sampled_at FROM hosts") == [(6, "2025-06-15 15:06:40.000001")]
-    made.engine.dispose()
+    made = prepare(body, key="k", received_at=at, now_local="2025-06-15 15:06:40", dialect=target.dialect)
+    made.host_id = 7
+    return made
+
+
+def test_a_library_that_is_too_old_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = SimpleNamespace(sqlite_version="3.37.2", sqlite_version_info=(3, 37, 2))
+    monkeypatch.setattr(dialect_sqlite, "sqlite_module", lambda: old)
+    with pytest.raises(ConfigError, match=r"SQLite is 3\.37\.2: 3\.38 or newer is needed"):
+        dialect_for(settings)

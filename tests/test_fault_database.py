@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
 KILLS, DOWN_S = (10, 10) if FULL else (2, 5)
 # A pause is longer than the deadline of 15 s, so that some are refused.
-PAUSES, PAUSE_S = (10, 30) if FULL else (1, 20)
+PAUSES, PAUSE_S = (10, 30) if FULL else (1, 17)
 HOLD_S = 10
 # Fewer than ask at once, so that some wait for a connection.
 POOL = {"DATABASE_POOL_SIZE": "4", "DATABASE_MAX_OVERFLOW": "0"}

@@ -39,7 +39,8 @@ GC_THRESHOLDS = (20_000, 20, 50)
 SWITCH_INTERVAL_S = 0.0005
 KEEP_ALIVE_S = 75
 DRAIN_S = 20
-# Uvicorn's five seconds end workers that start on a busy machine, one after the other, and abort a rolling restart.
+# Uvicorn's five seconds end workers that start on a busy machine, one after the other, and abort a rolling restart. A
+# stop waits for as long if it comes while the parent waits for a worker that is stuck.
 WORKER_START_S = 30
 # Set for the processes that `serve` starts: what they lack under plain uvicorn is named at start.
 SERVED = "RESOURCE_MONITOR_SERVED"

@@ -203,15 +203,16 @@ def serve(settings: Settings) -> None:
     """Serves until a signal; a graceful stop is exit status 0."""
     import uvicorn  # noqa: PLC0415 - only this way of starting needs it
 
-    from routers.workers import notice_deaths  # noqa: PLC0415 - it imports uvicorn
-
-    notice_deaths()
     os.environ[SERVED] = "1"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again once it has drained
     _refuse_taken_port(settings)
     if settings.server.port:  # port 0 is known only once it is bound: uvicorn's line names it
         _greet(settings)
     several = settings.server.reload or settings.server_workers > 1
+    if settings.server_workers > 1:  # never with reload
+        from routers.workers import notice_deaths  # noqa: PLC0415 - it imports uvicorn
+
+        notice_deaths()
     logs = logger.start(settings) if several else None
     try:
         uvicorn.run("main:app" if several else app, **options(settings))

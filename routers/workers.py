@@ -1,4 +1,4 @@
-"""Uvicorn's watch over several workers, amended."""
+"""Lets uvicorn's parent notice a worker's death at once."""
 
 import os
 
@@ -8,7 +8,7 @@ _start = Process.start
 
 
 def notice_deaths() -> None:
-    """Lets uvicorn's parent process see at once that a worker died while it waits for the worker's sign of life.
+    """From now on a worker that died is not waited for (ADR 0014).
 
     The parent keeps the worker's end of their pipe open, too, and so would wait for as long as it waits for a slow one.
     On Windows a worker takes its end from the parent only after its start: it must stay open there.

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from unittest.mock import patch
 
 from sqlalchemy import Connection
 
@@ -48,11 +49,11 @@ def _batch(dialect: Dialect, ids: list[int], number: int) -> list[Prepared]:
 
 
 def _insert(connection: Connection, dialect: Dialect, begin: str, batch: list[Prepared]) -> float:
-    dialect_mysql_text.CONTAINERS = begin
     dialect.lock_hosts(connection, [report.host_id for report in batch], skip_locked=False)
-    began = time.perf_counter()
-    dialect.insert_containers(connection, batch, PACKET)
-    taken = (time.perf_counter() - began) / len(batch) * 1e6
+    with patch.object(dialect_mysql_text, "CONTAINERS", begin):
+        began = time.perf_counter()
+        dialect.insert_containers(connection, batch, PACKET)
+        taken = (time.perf_counter() - began) / len(batch) * 1e6
     connection.commit()
     return taken
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta, tzinfo
-from typing import Annotated, TypedDict
+from typing import Annotated, TypedDict, cast
 
 from fastapi import Depends, Request
 
@@ -29,25 +29,28 @@ class State(TypedDict):
     methods_of: Callable[[str], set[str]]
 
 
+def state_of(request: Request) -> State:
+    """The same as `request.state`, but typed."""
+    return cast("State", request.scope["state"])
+
+
 async def _settings(request: Request) -> Settings:
-    settings: Settings = request.state.settings
-    return settings
+    return state_of(request)["settings"]
 
 
 async def _database(request: Request) -> Database:
-    database: Database = request.state.database
-    return database
+    return state_of(request)["database"]
 
 
 async def _writer(request: Request) -> Writer:
-    writer: Writer = request.state.writer
-    return writer
+    return state_of(request)["writer"]
 
 
 async def _presence(request: Request) -> Presence:
     """Who counts as online at this moment, by the database's clock."""
-    now = moment(request.state.database.clock.now())
-    return Presence(now, now - timedelta(seconds=request.state.settings.monitoring.offline_after_s))
+    state = state_of(request)
+    now = moment(state["database"].clock.now())
+    return Presence(now, now - timedelta(seconds=state["settings"].monitoring.offline_after_s))
 
 
 Config = Annotated[Settings, Depends(_settings)]

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from logger import event
 from model.envelope import Code, Failure
 from routers.answers import refusal
+from routers.deps import state_of
 
 logger = logging.getLogger("routers.refusals")
 security = logging.getLogger("security")
@@ -47,7 +48,7 @@ def _shown(error: Any) -> dict[str, Any]:  # noqa: ANN401 - Pydantic's error dic
 def log_refusal(request: Request, failure: Failure) -> None:
     """One WARNING a minute for each client and code, without the body; the rest is counted."""
     peer = request.client.host if request.client else "-"
-    suppressed = request.state.refusals.allow((peer, failure.code))
+    suppressed = state_of(request)["refusals"].allow((peer, failure.code))
     if suppressed is None:
         return
     errors: Sequence[Any] = (failure.data or {}).get("errors", ()) if isinstance(failure.data, dict) else ()
@@ -83,7 +84,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> str:
     """Every method that some route has for this path; a route alone knows only its own."""
-    methods: set[str] = request.state.methods_of(request.scope["path"])
+    methods = state_of(request)["methods_of"](request.scope["path"])
     return ", ".join(sorted(methods))
 
 

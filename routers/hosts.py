@@ -15,7 +15,7 @@ from model.queries import MAX_ID, ContainerQuery, HostQuery
 from model.schemas import ContainerOut, HostOut
 from routers.answers import answer, listing
 from routers.containers import shown as shown_container
-from routers.deps import Db, Online, Writing
+from routers.deps import Db, Online, Writing, state_of
 from routers.docs import LISTED, refusals
 from services.access import may_delete
 from utils.utils import utc_text
@@ -92,7 +92,7 @@ async def delete_host(request: Request, host_id: HostId, db: Db, writer: Writing
         raise Failure(Code.FORBIDDEN, "only from the server's own machine, or by manage.py host delete")
     if not await _forget(db, writer, host_id):
         raise Failure(Code.NOT_FOUND, "no such host")
-    request.state.jobs.purge_soon()
+    state_of(request)["jobs"].purge_soon()
     return Response(status_code=204)
 
 

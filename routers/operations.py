@@ -10,7 +10,7 @@ from config.config import Settings, describe
 from model.envelope import Code, Envelope, failed, ok
 from model.schemas import HealthOut, LiveOut, ServiceOut, SettingOut
 from routers.answers import answer
-from routers.deps import Config
+from routers.deps import Config, state_of
 from routers.docs import page, refusals
 from utils.utils import SECOND, local_second
 
@@ -19,24 +19,24 @@ router = APIRouter(tags=["operations"])
 
 async def _health(request: Request) -> dict[str, Any]:
     """What is known without asking anyone: the probe's last word, the writer's queue."""
-    state = request.state
-    seen = state.database.seen
-    up = state.database.is_up and not state.writer.blocked
+    state = state_of(request)
+    seen = state["database"].seen
+    up = state["database"].is_up and not state["writer"].blocked
     facts = seen.facts
-    commit = state.writer.last_commit
+    commit = state["writer"].last_commit
     return {
         "status": "ok" if up else "unavailable",
-        "timestamp": local_second(state.database.clock.now() // SECOND, state.zone),
-        "version": state.settings.app.version,
-        "uptime_s": round(time.monotonic() - state.started, 1),
+        "timestamp": local_second(state["database"].clock.now() // SECOND, state["zone"]),
+        "version": state["settings"].app.version,
+        "uptime_s": round(time.monotonic() - state["started"], 1),
         "database": {
             "status": seen.status,
-            "engine": facts.engine if facts else state.settings.engine_kind,
+            "engine": facts.engine if facts else state["settings"].engine_kind,
             "version": facts.version if facts else None,
             "durability": None if facts is None else "full" if facts.durable else "relaxed",
             "warning": facts.warning if facts else None,
         },
-        "queue_depth": state.writer.depth,
+        "queue_depth": state["writer"].depth,
         "last_commit_age_s": None if commit is None else round(time.monotonic() - commit, 1),
         "security": "off",
     }
@@ -57,7 +57,7 @@ async def health(request: Request, health: Health) -> Response:
     headers = {"Cache-Control": "no-store"}
     if health["status"] == "ok":
         return answer(ok(health, "ok"), headers=headers)
-    code = request.state.writer.blocked or Code.DB_UNAVAILABLE
+    code = state_of(request)["writer"].blocked or Code.DB_UNAVAILABLE
     return answer(failed(code, health["status"], health), 503, {**headers, "Retry-After": "2"})
 
 

@@ -14,6 +14,7 @@ from model.envelope import Code, Envelope, Failure, failed, ok
 from model.schemas import Batch, BatchItem, BatchOut, LegacyReport, Report, StoredOut
 from routers.answers import answer
 from routers.bodies import MAX_BATCH_BYTES, MAX_REPORT_BYTES, read
+from routers.deps import state_of
 from routers.docs import body, refusals
 from routers.errors import invalid, log_refusal
 from routers.headers import values
@@ -44,7 +45,7 @@ async def post_report(request: Request) -> Response:
     """Stores one report. 200 means that it is committed."""
     key = _key(request)
     report = _parse(Report, request, await read(request, MAX_REPORT_BYTES))
-    return _stored(request, report, await request.state.writer.submit(report, key))
+    return _stored(request, report, await state_of(request)["writer"].submit(report, key))
 
 
 @router.post(
@@ -58,7 +59,7 @@ async def post_monitor_info(request: Request) -> Response:
     """Stores one report of an older agent: `node_name` may stand for `host_name`, the host's fields may be flat."""
     key = _key(request)
     report = _parse(LegacyReport, request, await read(request, MAX_REPORT_BYTES, any_type=True))
-    return _stored(request, report, await request.state.writer.submit(report, key))
+    return _stored(request, report, await state_of(request)["writer"].submit(report, key))
 
 
 @router.post(
@@ -101,7 +102,7 @@ def _key(request: Request) -> str | None:
 def _parse(model: type[R], request: Request, raw: bytes) -> R:
     """Validates the bytes in one pass."""
     try:
-        report = model.model_validate_json(raw, context={"zone": request.state.zone})
+        report = model.model_validate_json(raw, context={"zone": state_of(request)["zone"]})
     except ValidationError as error:
         raise _invalid(error) from None
     _trace(raw)
@@ -129,11 +130,11 @@ def _trace(raw: bytes) -> None:
 
 def _note(request: Request, report: Report) -> None:
     """Warns of what is odd about a report that was stored."""
-    state = request.state
-    now = state.database.clock.now() // SECOND - int(report.age_s)
-    earliest, latest = (local_second(now + skew, state.zone).replace("T", " ") for skew in (-MAX_SKEW_S, MAX_SKEW_S))
+    state = state_of(request)
+    now = state["database"].clock.now() // SECOND - int(report.age_s)
+    earliest, latest = (local_second(now + skew, state["zone"]).replace("T", " ") for skew in (-MAX_SKEW_S, MAX_SKEW_S))
     for oddity in oddities(report, earliest, latest):
-        suppressed = state.oddities.allow((report.host.host_name, oddity))
+        suppressed = state["oddities"].allow((report.host.host_name, oddity))
         if suppressed is not None:
             logger.warning(event(oddity, host=report.host.host_name, suppressed=suppressed or None))
 
@@ -143,7 +144,7 @@ def _stored(request: Request, report: Report, stored: Stored) -> Response:
     data = {
         "host_id": stored.host_id,
         "containers_count": stored.containers_count,
-        "timestamp": local_second(stored.received_at // SECOND, request.state.zone),
+        "timestamp": local_second(stored.received_at // SECOND, state_of(request)["zone"]),
     }
     headers = {"Idempotent-Replayed": "true"} if stored.replayed else None
     return answer(ok(data, f"container_count: {stored.containers_count}"), headers=headers)
@@ -161,8 +162,8 @@ def _reports(raw: bytes) -> list[Any]:
 async def _one(request: Request, item: object) -> dict[str, Any]:
     """What becomes of one report of a batch."""
     try:
-        report = BatchItem.model_validate(item, context={"zone": request.state.zone})
-        stored = await request.state.writer.submit(report, report.idempotency_key)
+        report = BatchItem.model_validate(item, context={"zone": state_of(request)["zone"]})
+        stored = await state_of(request)["writer"].submit(report, report.idempotency_key)
     except ValidationError as error:
         return _refused(request, _invalid(error))
     except Failure as failure:

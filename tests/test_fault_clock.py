@@ -1,3 +1,5 @@
+"""Clocks that jump under load, the server's and the database's."""
+
 import itertools
 import os
 import tempfile

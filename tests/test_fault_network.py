@@ -1,3 +1,5 @@
+"""Answers that are lost between the server and its agents under load."""
+
 import asyncio
 import random
 import statistics

@@ -1,3 +1,5 @@
+"""Thousands of requests made from the OpenAPI document; the other tests make some dozens of each operation."""
+
 import os
 import re
 import subprocess

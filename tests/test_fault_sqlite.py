@@ -1,3 +1,5 @@
+"""SQLite under load: on a disk that is full, and with commands and readers beside a server that is killed."""
+
 import os
 import signal
 import subprocess

@@ -52,9 +52,10 @@ def test_a_killed_worker_is_replaced_and_takes_nothing_with_it(
     base_s, beside_s, short_s = p99s_s(fleet, kills)
     back_s, start_s = (statistics.median_low(took) for took in zip(*map(times_s, kills), strict=True))
     ratios = {"p99_x_base": short_s / base_s, "p99_x_start_beside": short_s / beside_s}
-    note("kill -9 a worker", engine, verdict, workers=workers, back_s=back_s, start_s=start_s, **ratios)
+    tries = {"workers": workers, "rounds": len(kills) // KILLS}
+    note("kill -9 a worker", engine, verdict, **tries, back_s=back_s, start_s=start_s, **ratios)
     # It is missed within half a second, and then takes what any start takes on a machine as busy as this one.
-    assert back_s <= max(3, 1 + 2 * start_s)
+    assert back_s <= (3 if FULL else max(3, 1 + 2 * start_s))
     assert not too_slow(fleet, kills)
 
 
@@ -84,9 +85,9 @@ def times_s(kill: Kill) -> tuple[float, float]:
 
 
 def too_slow(fleet: Fleet, kills: Sequence[Kill]) -> bool:
-    """A start costs a core for about a second, and small machines have two: the base is of a time with one, too."""
+    """A start costs a core for about a second: in a short run, on a small machine, the base is of a time with one."""
     base_s, beside_s, short_s = p99s_s(fleet, kills)
-    return short_s > 2 * max(base_s, beside_s)
+    return short_s > 2 * (base_s if FULL else max(base_s, beside_s))
 
 
 def members(one: Program) -> list[psutil.Process]:

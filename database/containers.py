@@ -33,10 +33,9 @@ def page(connection: Connection, query: ContainerQuery, host_id: int | None = No
     # Never the row's id: the next report gives the same container another one.
     keys += [_SORTS[other] for other in ("host_name", "container_name") if other != name]
     of_hosts, of_containers = _conditions(query, host_id)
-    statement, count = _current().where(*of_hosts, *of_containers), None
-    if not of_containers:
-        count = select(func.coalesce(func.sum(hosts.c.containers_count), 0)).where(*of_hosts)
-        statement = _first(statement, of_hosts, query, keys) if name == "host_name" else statement
+    statement = _current().where(*of_hosts, *of_containers)
+    if name == "host_name" and not of_containers:
+        statement = _first(statement, of_hosts, query, keys)
     return fetch(
         connection,
         statement,
@@ -45,13 +44,18 @@ def page(connection: Connection, query: ContainerQuery, host_id: int | None = No
         among_equal=containers.c.id,
         limit=query.limit,
         cursor=query.cursor,
-        count=count,
+        count=None if of_containers else _count(of_hosts),
     )
 
 
 def _current() -> Select[tuple[object, ...]]:
     statement = select(containers, hosts.c.host_name).join_from(hosts, containers, _CURRENT)
     return statement.with_hint(containers, _INDEX, "mysql").with_hint(containers, _INDEX, "mariadb")
+
+
+def _count(of_hosts: Sequence[ColumnElement[bool]]) -> Select[tuple[int]]:
+    """How many containers these hosts have, without a look at any of them."""
+    return select(func.coalesce(func.sum(hosts.c.containers_count), 0)).where(*of_hosts)
 
 
 def _first(

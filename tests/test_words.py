@@ -151,6 +151,14 @@ def test_every_file_of_ours_that_a_page_names_is_there() -> None:
     assert [(page.name, name) for page, name in named if not (ROOT / name).is_file()] == []
 
 
+def test_every_change_that_no_test_notices_is_of_a_line_that_is_there() -> None:
+    """The texts are a module's own but for its white space (`tests/mutation.py`)."""
+    page = words("docs/mutation.md")
+    listed = re.findall(r"^- `([\w/]+\.py)` `(.+?)` → `", page, re.MULTILINE)
+    assert 0 < len(listed) == page.count("\n- `")
+    assert [(path, before) for path, before in listed if before not in " ".join(words(path).split())] == []
+
+
 def test_the_changelog_begins_with_the_version() -> None:
     assert headings(words("CHANGELOG.md"), "##")[0].split()[1] == DEFAULTS.app.version
 

@@ -16,6 +16,8 @@ from database.dialect import MOVE, PRESENCE, REPORT, STATE, TARGET, Held
 from database.rows import Prepared, Row, Value
 from utils.utils import time_text
 
+# So many reports an execution: several copies of their text are in memory meanwhile.
+PART = 50
 # Stands for host and moment in a finished row: no name holds a control character, so no other text reads like it.
 _MARK = "\x1f"
 _MARKED = to_json(_MARK).decode()
@@ -76,9 +78,10 @@ class Statements:
         connection.exec_driver_sql(REPORTS + ",".join([REPORT_ROW] * len(batch)), values)
 
     def insert_containers(self, connection: Connection, batch: Sequence[Prepared], _packet: int) -> None:
-        """One statement for all containers; SQLite knows no packets."""
-        rows = ",".join(_placed(report) for report in batch if report.containers)
-        connection.exec_driver_sql(self._containers, (f"[{rows}]",))
+        """One statement a part of the batch; SQLite knows no packets."""
+        texts = [_placed(report) for report in batch if report.containers]
+        for first in range(0, len(texts), PART):
+            connection.exec_driver_sql(self._containers, (f"[{','.join(texts[first : first + PART])}]",))
 
     def insert_pending(self, connection: Connection, minutes: Sequence[tuple[int, str]]) -> None:
         """One statement for all minutes."""

@@ -68,6 +68,7 @@ bench: $(VENV)/.installed-dev ## measure the intake, the reads and the parts of 
 	@$(BIN)/python -m benchmarks.reads
 	@$(BIN)/python -m benchmarks.journey
 	@$(BIN)/python -m benchmarks.foreign_keys
+	@$(BIN)/python -m benchmarks.interpreter
 	@$(BIN)/python -m benchmarks.validation
 	@$(BIN)/python -m benchmarks.sizes
 

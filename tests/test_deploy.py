@@ -13,7 +13,7 @@ from config.settings import SECTIONS, Settings
 from database.database import STALE_S
 from database.dialect import Role, dialect_for
 from database.faults import LEAVE_SERVER
-from database.writer import ACK_TIMEOUT_S, MAX_BATCH_BYTES, STOP_S
+from database.writer import ACK_TIMEOUT_S, AWAY_S, MAX_BATCH_BYTES, STOP_S
 from main import DRAIN_S, KEEP_ALIVE_S, WORKER_START_S
 from manage import cli
 from routers import bodies
@@ -148,6 +148,7 @@ def test_numbers_of_the_rds_page_are_the_servers() -> None:
     assert len(errors) == 3
     assert set(map(int, errors)) <= LEAVE_SERVER
     assert f"503 after at most {ACK_TIMEOUT_S:g} s, `/health` within {STALE_S:g} s" in page
+    assert f"after {AWAY_S:g} s of outage `POST` at once" in page
 
 
 def test_rds_values_leave_room_for_a_batch_and_for_old_connections() -> None:

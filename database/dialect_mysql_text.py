@@ -8,7 +8,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from database.dialect import MOVE, PRESENCE, REPORT, STATE, TARGET, Held
-from database.rows import Prepared, Row, Value
+from database.rows import Prepared, Row, Value, byte_count
 from utils.utils import time_text
 
 # Stands between the rows of a report: no name holds it.
@@ -87,7 +87,7 @@ def _pieces(batch: Sequence[Prepared], limit: int) -> Iterator[tuple[str, int]]:
             yield f"({report.containers.replace(_BREAK, f'{tail},(')}{tail}", report.size
         else:
             rows = (f"({row}{tail}" for row in report.containers.split(_BREAK))
-            yield from ((row, len(row.encode()) + 1) for row in rows)
+            yield from ((row, byte_count(row) + 1) for row in rows)
 
 
 def _report(report: Prepared) -> str:

@@ -13,7 +13,7 @@ from config.config import ConfigError, Settings
 from database.dialect import STATEMENT_TIMEOUT_S, Role, ServerFacts
 from database.dialect_sqlite_json import Statements
 
-# Its operator `->>` is in every statement of a batch.
+# The first one with the operator `->>`, by which a batch's rows are taken apart.
 OLDEST = (3, 38)
 # SQLite's WAL-reset race: a checkpoint beside a writer may lose pages. Fixed in these and all later versions.
 _WAL_FIXED = ((3, 51, 3), (3, 50, 7), (3, 44, 6))

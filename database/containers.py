@@ -75,7 +75,8 @@ def _first(
     before = func.sum(counted).over(order_by=column.desc() if keys[0].descending else column) - counted
     ahead = [] if at is None else [column <= at if keys[0].descending else column >= at]
     first = select(hosts.c.id, before.label("before")).where(*of_hosts, *ahead).subquery()
-    return statement.where(hosts.c.id.in_(select(first.c.id).where(first.c.before <= query.limit + given)))
+    # A join: MariaDB would look at what "IN" names last, behind every container there is.
+    return statement.join(first, first.c.id == hosts.c.id).where(first.c.before <= query.limit + given)
 
 
 def _conditions(

@@ -1,7 +1,8 @@
-"""What the measured agents send: reports of 1,000 hosts with 20 containers each, always the same ones."""
+"""What the measured agents send: reports of 1,000 hosts with 20 containers each, the same ones but for their times."""
 
 import json
 import random
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,14 @@ def _metrics(dice: random.Random) -> dict[str, float]:
 
 
 def _time(dice: random.Random) -> str:
-    return f"2026-01-23 03:02:{dice.randrange(60):02}"
+    """Of the last minute: a clock that is ten minutes wrong is logged, and these agents have nothing wrong."""
+    at = datetime.now() - timedelta(seconds=dice.randrange(60))  # noqa: DTZ005 - agents' times are naive by contract
+    return at.isoformat(" ", "seconds")
 
 
 def reports() -> list[dict[str, Any]]:
-    """All reports, the hosts in turn."""
-    dice = random.Random(1)  # noqa: S311 - the same in every run
+    """All reports, the hosts in turn, measured just now."""
+    dice = random.Random(1)  # noqa: S311 - the same values in every run
     return [report(number, dice) for _ in range(VARIANTS) for number in range(HOSTS)]
 
 

@@ -21,7 +21,7 @@ def main() -> None:
     """Measures every engine and prints the table; wrong tables are an error, missed targets are not."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        lines = [_told(line) for line in _lines(folder, fleet.write(folder / "bodies"))]
+        lines = [_told(line) for line in _lines(folder)]
         about = described(folder)
     sys.stdout.write(
         f"{about}; {SECONDS} s each ({NAIVE.title}: {SECONDS * NAIVE.times} s).\n\n{table.markdown(lines, NAIVE.title)}"
@@ -36,21 +36,21 @@ def _told(line: Line) -> Line:
     return line
 
 
-def _lines(folder: Path, bodies: Path) -> Iterator[Line]:
+def _lines(folder: Path) -> Iterator[Line]:
     for constant in CONSTANTS:
         with constant.start(None, folder) as server:
-            yield measure.run("no database", constant, server, bodies)
+            yield measure.run("no database", constant, server, fleet.write(folder / "bodies"))
     for name in chosen():
         with started(name, folder) as store:
-            yield from _engine(store, folder, bodies)
+            yield from _engine(store, folder)
 
 
-def _engine(store: Store, folder: Path, bodies: Path) -> Iterator[Line]:
+def _engine(store: Store, folder: Path) -> Iterator[Line]:
     with store.database() as url:
         yield _floor(store, url)
     for contestant in (NAIVE, ours(1), *([] if store.name == "sqlite" else [ours(2)])):
         with store.database() as url, contestant.start(url, folder) as server:
-            count = measure.counting(url, contestant)
+            count, bodies = measure.counting(url, contestant), fleet.write(folder / "bodies")
             yield measure.run(store.title, contestant, server, bodies, database=store.processes, count=count)
 
 

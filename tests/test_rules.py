@@ -1,13 +1,15 @@
 import json
 import time
+from datetime import date
 from typing import Any
+from unittest.mock import Mock
 from zoneinfo import ZoneInfo
 
 import jsonschema_rs
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from model.fields import Age, AgentTime, Count, Metric, Name, Word
+from model.fields import Age, AgentTime, Count, Metric, Name, Word, local_time
 
 ZONE = {"zone": ZoneInfo("Asia/Seoul")}
 RULES: dict[str, Any] = {
@@ -220,3 +222,30 @@ def test_the_document_allows_what_is_read(rule: str, value: str) -> None:
 )
 def test_the_document_refuses_what_is_refused(rule: str, value: str) -> None:
     assert rejected_by_document(rule, value)
+
+
+def test_of_all_days_those_are_taken_that_exist() -> None:
+    days = {f"{year}-{month:02}-{day:02}" for year in (2000, 2023, 2024) for month in range(14) for day in range(33)}
+    assert {day for day in days if _takes(f"{day} 03:02:50")} == {day for day in days if _exists(day)}
+
+
+def _takes(time: str) -> bool:
+    try:
+        return bool(ADAPTERS["time"].validate_json(json.dumps(time), context=ZONE) == time)
+    except ValidationError:
+        return False
+
+
+def _exists(day: str) -> bool:
+    try:
+        return bool(date.fromisoformat(day))
+    except ValueError:
+        return False
+
+
+def test_the_time_that_agents_send_never_meets_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    python = Mock(side_effect=local_time)
+    monkeypatch.setattr("model.fields.local_time", python)
+    for day in ("2026-01-31", "2026-02-28", "2026-04-30", "2024-02-29", "2026-12-31"):
+        assert _takes(f"{day} 23:59:59")
+    assert [call.args[0] for call in python.mock_calls] == ["2024-02-29 23:59:59"]

@@ -72,13 +72,13 @@ def _database(server: Server) -> Iterator[str]:
 
 
 @contextmanager
-def started(name: str, folder: Path) -> Iterator[Store]:
-    """An engine, its server running if it has one."""
+def started(name: str, folder: Path, *options: str) -> Iterator[Store]:
+    """An engine, its server running if it has one, with options of its own command line."""
     server_class = ENGINES[name]
     if server_class is None:
         yield Store(name, folder, None)
         return
-    with server_class() as server:
+    with server_class(*options) as server:
         yield Store(name, folder, server)
 
 

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from benchmarks import history, table
+from benchmarks import history, history_size, table
 from benchmarks.table import Line
 from config.config import ROOT
+from tests.deployed import compose
 from tests.intake import rows
 from tests.service import Service
 
@@ -56,6 +57,10 @@ def test_a_past_lies_behind_the_current_rows(fresh: Service) -> None:
     history.report(fresh.url)
     assert rows(fresh)[:3] == (1_000, 4_000, 80_000)
     assert fresh.client.get("/api/containers").headers["X-Total-Count"] == "20000"
+
+
+def test_a_filled_store_has_the_memory_that_compose_gives_it() -> None:
+    assert {*history_size.OPTIONS["mysql"].split()} <= {*compose()["services"]["database"]["command"]}
 
 
 @pytest.mark.slow

@@ -76,6 +76,14 @@ def nodes(node: object) -> Iterator[dict[str, Any]]:
         yield from nodes(child)
 
 
+def reached(document: dict[str, Any], node: object) -> Iterator[dict[str, Any]]:
+    """Every object in a part of the document and in the schemas that it refers to."""
+    for one in nodes(node):
+        yield one
+        if "$ref" in one:
+            yield from reached(document, resolved(document, one))
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_page_names_nothing_but_this_server(sqlite: Service, path: str) -> None:
     answer = sqlite.client.get(path, headers=BROWSER)
@@ -177,6 +185,21 @@ def test_success_is_an_envelope_with_concrete_data(document: dict[str, Any], nam
 
 
 @every_operation
+def test_no_field_of_an_answer_is_ever_left_out(document: dict[str, Any], name: str) -> None:
+    objects = [one for one in reached(document, operation(document, name)["responses"]) if "properties" in one]
+    assert objects
+    assert [one["title"] for one in objects if one["properties"].keys() != {*one.get("required", ())}] == []
+
+
+def test_a_stored_report_has_a_host_and_perhaps_no_container(document: dict[str, Any]) -> None:
+    schema = {"$ref": "#/components/schemas/StoredOut", "components": document["components"]}
+    least = {"host_id": 1, "containers_count": 0, "timestamp": "2025-01-23T03:02:50"}
+    jsonschema_rs.validate(schema, least)
+    for wrong in ({"host_id": 0}, {"containers_count": -1}):
+        assert not jsonschema_rs.is_valid(schema, {**least, **wrong})
+
+
+@every_operation
 def test_every_refusal_is_the_error_envelope(document: dict[str, Any], name: str) -> None:
     answers = operation(document, name)["responses"]
     bad = {status for status in answers if status >= "400"}
@@ -219,3 +242,12 @@ def test_sample_report_is_ready_to_send(document: dict[str, Any], sqlite: Servic
     assert [box["container_name"] for box in shown["containers"]] == ["tomcat3", "nginx"]
     jsonschema_rs.validate({**content["schema"], "components": document["components"]}, example)
     assert sqlite.post(example, OPERATIONS[name].split()[1]).json()["success"] is True
+
+
+def test_every_example_is_one_that_its_schema_allows(document: dict[str, Any]) -> None:
+    components = document["components"]
+    shown = [schema for schema in nodes(components["schemas"]) if isinstance(schema.get("examples"), list)]
+    assert {"Report", "BatchItem"} <= {schema.get("title") for schema in shown}
+    for schema in shown:
+        for example in schema["examples"]:
+            jsonschema_rs.validate({**schema, "components": components}, example)

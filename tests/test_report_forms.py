@@ -92,3 +92,15 @@ def test_the_documented_sample_is_a_report_as_agents_send_it() -> None:
     assert made.model_dump(include={"host", "containers"}, exclude_unset=True) == SAMPLE
     assert made.host.model_dump() == service.SAMPLE["host"]
     assert [one.keys() for one in made.containers or ()] == [one.keys() for one in service.SAMPLE["containers"]]
+    assert [texts(one) for one in SAMPLE["containers"]] == [texts(one) for one in service.SAMPLE["containers"]]
+
+
+def texts(fields: dict[str, Any]) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
+
+
+def test_the_documented_samples_figures_fit_one_another() -> None:
+    host, (exited, busy) = SAMPLE["host"], SAMPLE["containers"]
+    assert [exited[name] for name in ("cpu_percentage", "memory_usage", "memory_percentage")] == [0, 0, 0]
+    share = busy["memory_usage"] * host["memory_percentage"] / host["memory_usage"]
+    assert round(share, 1) == busy["memory_percentage"]

@@ -69,7 +69,10 @@ PLAN: dict[str, tuple[Pass, ...]] = {
     "services/oddities.py": (_quick("test_odd_reports.py"), _quick("test_oddities.py")),
     "database/writer.py": (_quick("test_writer_queue.py", "test_writer_jobs.py"), _quick("test_writer.py")),
     "database/dialect_sqlite_json.py": (_quick("test_statements.py", "test_sqlite_sessions.py"),),
-    "database/dialect_sqlite.py": (_quick("test_statements.py", "test_sqlite_sessions.py"),),
+    "database/dialect_sqlite.py": (
+        _quick("test_statements.py", "test_sqlite_sessions.py"),
+        _quick("test_log_lines.py::test_echoed_statements_hold_no_value"),
+    ),
     "database/dialect_mysql.py": (_real("test_statements.py"), _real("test_mysql_sessions.py"), _real("test_tls.py")),
 }
 

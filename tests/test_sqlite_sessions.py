@@ -2,13 +2,17 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import cast
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from config.config import ConfigError, Settings
 from database import batch, dialect_sqlite
@@ -72,10 +76,56 @@ def test_a_writing_transaction_takes_the_lock_at_its_begin(
 ) -> None:
     monkeypatch.setattr(dialect_sqlite, "STATEMENT_TIMEOUT_S", 0)
     other = dialect_for(settings).engine(Role("other"))
-    pragma(other, "user_version")
+    assert pragma(other, "busy_timeout") == 0
     with writer.begin(), pytest.raises(DBAPIError, match="locked"):
         other.connect().begin()
     other.dispose()
+
+
+def test_the_driver_begins_no_transaction_of_its_own(writer: Engine, reader: Engine) -> None:
+    with closing(writer.raw_connection()) as raw, reader.connect() as reading:
+        raw.cursor().execute("INSERT INTO t VALUES (1)")
+        assert reading.execute(text("SELECT COUNT(*) FROM t")).scalar_one() == 1
+
+
+def test_a_connection_goes_from_thread_to_thread(writer: Engine) -> None:
+    assert pragma(writer, "user_version") == 0
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(pragma, writer, "user_version").result() == 0
+
+
+def test_a_role_has_so_many_connections_and_waits_so_long_for_another(settings: Settings, tmp_path: Path) -> None:
+    hasty = settings_for(f"sqlite:///{settings.sqlite_path}", tmp_path, DATABASE_POOL_TIMEOUT_S="0.1")
+    engine = dialect_for(hasty).engine(Role("reads", size=2, overflow=1))
+    with ExitStack() as held:
+        for _ in range(3):
+            held.enter_context(engine.connect())
+        with pytest.raises(PoolTimeoutError, match=r"timeout 0\.10"):
+            engine.connect()
+    engine.dispose()
+
+
+def test_an_error_shows_the_statement_without_its_values(writer: Engine) -> None:
+    with pytest.raises(DBAPIError, match="INTO missing") as caught, writer.begin() as connection:
+        connection.execute(text("INSERT INTO missing VALUES (:value)"), {"value": "secret"})
+    assert "secret" not in str(caught.value)
+
+
+def test_lower_knows_every_alphabet_and_leaves_what_is_no_text(reader: Engine) -> None:
+    with reader.connect() as connection:
+        found = connection.execute(text("SELECT lower('Café-ÉTÉ Ж'), lower(NULL)")).one()
+    assert tuple(found) == ("café-été ж", None)
+
+
+def test_a_text_that_is_searched_for_is_lowered_once_for_all_rows(
+    reader: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower = Mock(return_value="x")
+    monkeypatch.setattr(dialect_sqlite, "_lower", lower)
+    with reader.connect() as connection:
+        found = text('SELECT COUNT(*) FROM json_each(\'["a", "x", "x"]\') WHERE value = lower(:q)')
+        assert connection.execute(found, {"q": "X"}).scalar_one() == 2
+    lower.assert_called_once_with("X")
 
 
 def test_a_reader_does_not_wait_for_the_writer(writer: Engine, reader: Engine) -> None:
@@ -130,7 +180,7 @@ def test_a_database_made_by_a_command_is_for_its_owner_alone(writer: Engine, set
     assert settings.sqlite_path.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("name", ["a b.db", "100%.db", "질문#1.db", "a&b=c.db"])
+@pytest.mark.parametrize("name", ["a b.db", "100%.db", "질문#1.db", "a&b=c.db", "new/folders/a.db"])
 def test_any_file_name_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
     engine = dialect_for(settings_for(f"sqlite:///{tmp_path}/{name}", tmp_path)).engine(Role("writer"))
     pragma(engine, "user_version")
@@ -157,6 +207,12 @@ def test_any_file_name_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
 )
 def test_versions_with_the_wal_reset_race_are_known(version: tuple[int, ...], safe: bool) -> None:  # noqa: FBT001 - a case
     assert wal_is_safe(version) is safe
+
+
+def test_the_bundled_library_goes_before_pythons_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundled = ModuleType("pysqlite3.dbapi2")
+    monkeypatch.setitem(sys.modules, "pysqlite3.dbapi2", bundled)
+    assert sqlite_module() is bundled
 
 
 def test_pythons_own_sqlite_serves_where_there_is_no_other(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,7 @@ def local_time(text: str, zone: tzinfo | None) -> str | None:
 def _agent_time(text: str, info: ValidationInfo) -> str:
     local = local_time(text.strip(), (info.context or {}).get("zone"))
     if local is None:
-        raise PydanticCustomError("time", _TIME_MESSAGE)
+        raise ValueError  # the union around it says what is wrong
     return local
 
 

@@ -269,7 +269,6 @@ class Writer:
         """A bug, not a fault of the database: whoever still waits is told, and a traceback is in the log."""
         failure = Failure(Code.INTERNAL, "internal error; the log has the details")
         failure.__cause__ = error
-        self._all_held = False
         self._post(self._settle, [(prepared, failure) for prepared in batch])
         self._committer.close()
 

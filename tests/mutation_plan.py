@@ -67,7 +67,11 @@ PLAN: dict[str, tuple[Pass, ...]] = {
     "model/fields.py": (_quick("test_rules.py"), _quick("test_agent_times.py", "test_docs.py")),
     "model/schemas.py": (_quick("test_report_forms.py"), _quick("test_docs.py", "test_reads.py", "test_operations.py")),
     "services/oddities.py": (_quick("test_odd_reports.py"), _quick("test_oddities.py")),
-    "database/writer.py": (_quick("test_writer_queue.py", "test_writer_jobs.py"), _quick("test_writer.py")),
+    "database/writer.py": (
+        _quick("test_writer_queue.py", "test_writer_jobs.py"),
+        _quick("test_deploy.py::test_nobody_kills_the_server_before_it_has_drained"),
+        _quick("test_writer.py"),
+    ),
     "database/dialect_sqlite_json.py": (_quick("test_statements.py", "test_sqlite_sessions.py"),),
     "database/dialect_sqlite.py": (
         _quick("test_statements.py", "test_sqlite_sessions.py"),

@@ -48,6 +48,7 @@ def test_a_full_queue_refuses_at_once(sqlite: Service, monkeypatch: pytest.Monke
     with queued(sqlite, *(report(f"full{n}") for n in range(3))) as posts:
         answer = sqlite.post(report("overload"))
         assert (answer.status_code, answer.json()["resultCode"]) == (503, "OVERLOADED")
+        assert answer.json()["resultMessage"] == "too many reports are waiting; try again"
         assert int(answer.headers["Retry-After"]) > 0
     assert [post.result().status_code for post in posts] == [200] * 3
     assert sqlite.post(report("overload")).status_code == 200
@@ -160,17 +161,21 @@ def test_a_stop_under_load_answers_everyone_and_leaves_nothing(
     with running(settings_for(url, tmp_path)) as one, ThreadPoolExecutor(8) as threads:
         loads = [threads.submit(load, one, f"host{n}", stored) for n in range(8)]
         until(lambda: len(stored) > 20)
+        assert begun_since(before) >= {"writer", "probe"}
         one._server.should_exit = True
         one._thread.join(30)
         assert not one._thread.is_alive()
         assert {load.result(10) for load in loads} == {None}
         names = {row[0] for row in one.sql("SELECT container_name FROM containers")}
         assert set(stored) <= names
-    names = {thread.name.partition("_")[0] for thread in set(threading.enumerate()) - before}
-    assert not names & {"writer", "probe", "read"}
+    assert not begun_since(before) & {"writer", "probe", "read"}
     if engine != "sqlite":
         connected = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = %s"
         until(lambda: servers(engine).execute(connected, url.rpartition("/")[2]) == ((0,),))
+
+
+def begun_since(before: set[threading.Thread]) -> set[str]:
+    return {thread.name.partition("_")[0] for thread in set(threading.enumerate()) - before}
 
 
 def load(service: Service, host: str, stored: list[str]) -> None:

@@ -1,14 +1,17 @@
 import asyncio
 import logging
+import threading
 import time
 
 import pytest
 
+from config.config import ROOT
 from database import writer
 from database.faults import Fault
 from database.rows import Prepared
 from model.envelope import Code, Failure
-from tests.queues import REPORT_BYTES, SEOUL, Queue, on_a_loop, queue, refusal
+from tests.faultkit import until
+from tests.queues import LIMIT_S, REPORT_BYTES, SEOUL, Queue, code, on_a_loop, queue, refusal
 from utils.utils import SECOND, local_second
 
 
@@ -65,6 +68,18 @@ def test_a_batch_has_limits(
     test(monkeypatch, caplog)
 
 
+def test_the_limits_are_those_that_the_pages_name() -> None:
+    decision = (ROOT / "docs/decisions/0003-group-commit.md").read_text(encoding="utf-8")
+    rows, size = f"{writer.MAX_BATCH_ROWS:,} container rows", f"{writer.MAX_BATCH_BYTES / 2**20:g} MiB"
+    assert f"up to {writer.MAX_BATCH_REPORTS} reports, {rows} or {size}" in decision
+    assert f"({writer.MAX_QUEUE_REPORTS:,} reports, {writer.MAX_QUEUE_BYTES / 2**20:g} MiB)" in decision
+    assert f"waits up to {writer.ACK_TIMEOUT_S:g} s for a database" in decision
+    assert f"seen the database away for {writer.AWAY_S:g} s" in decision
+    faults = (ROOT / "docs/faults.md").read_text(encoding="utf-8")
+    assert writer.ACK_TIMEOUT_S + writer.SWEEP_S < 16
+    assert "nobody waits longer than 16 s" in faults
+
+
 @pytest.mark.parametrize(("limit", "value"), [("MAX_QUEUE_REPORTS", 2), ("MAX_QUEUE_BYTES", 2 * REPORT_BYTES)])
 def test_a_full_queue_refuses_until_there_is_room(
     limit: str, value: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -112,6 +127,18 @@ async def test_an_equal_key_shares_the_outcome_and_is_a_repeat() -> None:
 
 
 @on_a_loop
+async def test_a_key_on_its_way_is_kept_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "SWEEP_S", 0.01)
+    async with queue() as one:
+        await one.hold()
+        first = one.submit("h", key="k")
+        await asyncio.sleep(0.05)
+        second = one.submit("h", key="k")
+        one.go()
+        assert [(await future).replayed for future in (first, second)] == [False, True]
+
+
+@on_a_loop
 async def test_an_equal_key_of_other_content_is_refused() -> None:
     async with queue() as one:
         await one.hold()
@@ -142,7 +169,7 @@ async def test_a_late_report_is_told_and_never_written(monkeypatch: pytest.Monke
     async with queue() as one:
         await one.hold()
         late = one.submit("late", key="k")
-        with pytest.raises(Failure, match="the database did not take the report in time; send it again") as caught:
+        with pytest.raises(Failure, match=r"^the database did not take the report in time; send it again$") as caught:
             await late
         assert caught.value.code is Code.DB_UNAVAILABLE
         await asyncio.sleep(0.05)
@@ -164,9 +191,32 @@ async def test_a_late_report_that_may_be_stored_is_told_so(monkeypatch: pytest.M
 
     async with queue() as one:
         one.committer.act = doubt
-        with pytest.raises(Failure, match="send the same report and key again") as caught:
+        message = "the outcome was not known in time; send the same report and key again"
+        with pytest.raises(Failure, match=f"^{message}$") as caught:
             await one.submit("h")
         assert caught.value.code is Code.COMMIT_UNKNOWN
+
+
+@on_a_loop
+async def test_a_late_outcome_leaves_the_key_to_who_sent_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "ACK_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(writer, "SWEEP_S", 0.01)
+    commits = threading.Semaphore(0)
+
+    def slow(batch: list[Prepared]) -> list[Prepared]:
+        commits.acquire(timeout=LIMIT_S)
+        return one.committer.store(batch)
+
+    async with queue() as one:
+        one.committer.act = slow
+        assert await code(one.submit("h", key="k")) is Code.DB_UNAVAILABLE
+        await asyncio.sleep(0.05)
+        again = one.submit("h", "other", key="k")
+        commits.release()
+        await asyncio.sleep(0.05)
+        third = one.submit("h", "other", key="k")
+        commits.release()
+        assert [(await future).replayed for future in (again, third)] == [False, True]
 
 
 @on_a_loop
@@ -203,6 +253,31 @@ async def test_where_all_are_held_there_is_a_pause_each_time() -> None:
 
 
 @on_a_loop
+async def test_nobody_waits_for_a_pause_where_none_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "HELD_PAUSE_S", 2 * LIMIT_S)
+    async with queue() as one:
+        await one.submit("first")
+        await one.submit("second")
+
+
+@on_a_loop
+async def test_held_reports_count_beside_what_came_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "MAX_QUEUE_BYTES", 2 * REPORT_BYTES)
+    monkeypatch.setattr(writer, "HELD_PAUSE_S", 2 * LIMIT_S)
+    gate = threading.Event()
+    async with queue() as one:
+        one.committer.act = lambda batch: batch if gate.wait(LIMIT_S) else []
+        held = one.submit("held")
+        await asyncio.to_thread(until, lambda: not one.writer.depth, LIMIT_S)
+        other = one.submit("other")
+        gate.set()
+        await asyncio.to_thread(until, lambda: one.writer._all_held, LIMIT_S)
+        assert refusal(one, "third") is Code.OVERLOADED
+        one.committer.act = one.committer.store
+        await asyncio.gather(held, other, one.writer.run(lambda _: None))  # a job ends the pause
+
+
+@on_a_loop
 async def test_held_reports_count_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MAX_QUEUE_BYTES", REPORT_BYTES)
     async with queue() as one:
@@ -219,7 +294,7 @@ async def test_held_reports_count_in_the_queue(monkeypatch: pytest.MonkeyPatch) 
 async def test_a_bug_is_told_and_logged_and_not_the_end(caplog: pytest.LogCaptureFixture) -> None:
     async with queue() as one:
         one.committer.act = lambda _batch: [1 / 0]  # type: ignore[list-item]
-        with pytest.raises(Failure, match="internal error; the log has the details") as caught:
+        with pytest.raises(Failure, match=r"^internal error; the log has the details$") as caught:
             await one.submit("h")
         assert (caught.value.code, type(caught.value.__cause__)) == (Code.INTERNAL, ZeroDivisionError)
         one.committer.act = one.committer.store

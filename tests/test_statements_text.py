@@ -99,6 +99,11 @@ def test_one_name_that_needs_care_spoils_no_other_row(care: str) -> None:
     assert sent == f"({PLAIN_TEXT}{TAIL},({careful}{TAIL},({PLAIN_TEXT}{TAIL}"
 
 
+def test_where_no_name_needs_care_none_is_looked_at_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "literal", None)
+    assert text.Statements().finish([PLAIN, PLAIN]) == f"{PLAIN_TEXT}\0{PLAIN_TEXT}"
+
+
 def test_every_name_of_a_container_is_taken_care_of() -> None:
     names = ("a'", "b'", "c'", "d'", "e'")
     [sent] = values(prepared((*names, *PLAIN[5:])))
@@ -127,6 +132,13 @@ def test_a_report_larger_than_a_packet_goes_row_by_row() -> None:
     assert len(packets) == 4
     assert all(len(packet.encode()) <= limit for packet in packets)
     assert len(values(large, packet=2 * limit)) == 2
+
+
+def test_the_rows_of_a_large_report_fill_a_packet_to_its_last_byte() -> None:
+    large = prepared(*[PLAIN] * 100)
+    limit = 50 * len(f"({PLAIN_TEXT}{TAIL},")
+    assert large.size > limit
+    assert [packet.count("('docker'") for packet in values(large, packet=limit)] == [50, 50]
 
 
 def test_a_report_without_containers_sends_none() -> None:

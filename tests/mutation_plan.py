@@ -77,7 +77,10 @@ PLAN: dict[str, tuple[Pass, ...]] = {
         _quick("test_statements.py", "test_sqlite_sessions.py"),
         _quick("test_log_lines.py::test_echoed_statements_hold_no_value"),
     ),
-    "database/dialect_mysql.py": (_real("test_statements.py"), _real("test_mysql_sessions.py"), _real("test_tls.py")),
+    "database/dialect_mysql.py": (
+        _quick("test_mysql_engine.py"),
+        *map(_real, ("test_statements.py", "test_tls.py", "test_mysql_sessions.py")),
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """The database servers of a test session, and services on fresh databases of each engine."""
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,8 +18,12 @@ SERVER_CLASSES: dict[str, type[Server]] = {"mariadb": MariaDb, "mysql": MySql}
 
 
 def pytest_configure() -> None:
-    """The clients' own lines would drown the services'."""
+    """The clients' own lines would drown the services'.
+
+    A shell lets what it runs in the background ignore Ctrl-C, and so would every program that a test starts and ends.
+    """
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

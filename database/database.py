@@ -228,13 +228,26 @@ def claim(path: Path) -> Any:  # noqa: ANN401 - portalocker's lock
     """Takes the SQLite file for this process, made readable for its owner alone; raises StartRefused if it is taken."""
     import portalocker  # noqa: PLC0415 - it imports fcntl, which Windows has not
 
+    _refuse_left_log(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        lock = portalocker.Lock(f"{path}.lock", timeout=0, fail_when_locked=True)
+        # Of the file itself: a link to it is the same database.
+        lock = portalocker.Lock(f"{path.resolve()}.lock", timeout=0, fail_when_locked=True)
         lock.acquire()
     except portalocker.exceptions.LockException:
         raise StartRefused(f"{path.name} is in use by another server process: one process per SQLite file") from None
     except OSError as error:
         raise StartRefused(f"{path} cannot be opened: {error.strerror}") from None
     return lock
+
+
+def _refuse_left_log(path: Path) -> None:
+    """A write-ahead log without its file holds reports that were acknowledged: a new file would be their end."""
+    log = Path(f"{path}-wal")
+    if _size(log) and not _size(path):
+        raise StartRefused(f"{log.name} holds reports, but {path.name} is gone: move both to the same place")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -46,7 +46,10 @@ HELD_PAUSE_S = 0.05
 STOP_S = ACK_TIMEOUT_S + 2 * WRITER_TIMEOUT_S
 # So long after a refusal `/health` believes that the next report would be refused too: without traffic none is tried.
 BLOCKED_S = 30.0
+# A batch that takes longer waits for somebody's lock, whatever the probe says of the database.
+STUCK_S = 5.0
 _BLOCKING = frozenset({Fault.STORAGE_FULL, Fault.UNWRITABLE, Fault.CORRUPT, Fault.SCHEMA})
+_WAITING = frozenset({Fault.LOCK_WAIT, Fault.TIMEOUT})
 
 
 class Writer:
@@ -68,22 +71,32 @@ class Writer:
         self._waiting = Waiting(ACK_TIMEOUT_S)
         self.last_commit: float | None = None
         self._began = 0.0
+        self._in_hand = 0
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._sweeper = self._loop.create_task(self._sweep())
         self._thread.start()
 
     @property
     def depth(self) -> int:
-        """How many reports wait to be written."""
-        return len(self._queue)
+        """How many reports wait to be written, those that are being written included."""
+        return len(self._queue) + self._in_hand
 
     @property
     def blocked(self) -> Code | None:
-        """Why the last try to write, not long ago, failed: for want of space, of tables or of a sound file."""
+        """Why the next report would not be stored: for want of space, of tables, of a sound file, or of a lock."""
         fault, at = self._committer.last_fault, self._committer.last_fault_at
-        if fault not in _BLOCKING or (fault is not Fault.CORRUPT and time.monotonic() - at >= BLOCKED_S):
-            return None
-        return Code.STORAGE_FULL if fault is Fault.STORAGE_FULL else Code.DB_UNAVAILABLE
+        if fault is Fault.STORAGE_FULL and time.monotonic() - at < BLOCKED_S:
+            return Code.STORAGE_FULL
+        lasting = fault is Fault.CORRUPT or (fault in _BLOCKING and time.monotonic() - at < BLOCKED_S)
+        return Code.DB_UNAVAILABLE if lasting or self._is_stuck() else None
+
+    def _is_stuck(self) -> bool:
+        """Whether a batch has waited for long, or those did in vain that came before and none was written since."""
+        now = time.monotonic()
+        if self._in_hand and now - self._began > STUCK_S:
+            return True
+        waited = self._committer.last_fault in _WAITING and now - self._committer.last_fault_at < BLOCKED_S
+        return waited and (self.last_commit is None or now - self.last_commit > STUCK_S)
 
     def submit(self, report: Report, key: str | None = None) -> asyncio.Future[Stored]:
         """Queues a validated report; the future ends when it is committed, or with a Failure that says why not.
@@ -174,6 +187,7 @@ class Writer:
 
     def _note(self, outcomes: Outcomes) -> None:
         """Takes the outcomes of a transaction, in the writer's thread."""
+        self._in_hand -= len(outcomes)
         self._log_commit([report for report, outcome in outcomes if _written(outcome)])
         self._post(self._settle, outcomes)
 
@@ -232,8 +246,11 @@ class Writer:
         for job, future in jobs:
             self._run_job(job, future)
         if batch:
-            self._began = time.monotonic()
-            self._put_back(self._committer.write(batch), len(batch))
+            self._began, self._in_hand = time.monotonic(), len(batch)
+            try:
+                self._put_back(self._committer.write(batch), len(batch))
+            finally:
+                self._in_hand = 0
 
     def _put_back(self, held: list[Prepared], tried: int) -> None:
         """Reports whose host is held elsewhere queue up again at the end: nobody else's report waits for them."""

@@ -120,6 +120,19 @@ def test_a_backup_holds_what_is_in_the_log_alone(path: Path, tmp_path: Path) -> 
         assert connection.execute("SELECT host_name FROM hosts").fetchall() == [("in the log alone",)]
 
 
+def test_a_log_whose_file_was_moved_away_is_left_alone(path: Path, file: Path, tmp_path: Path) -> None:
+    log = Path(f"{path}-wal")
+    with opened(path) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("UPDATE hosts SET host_name = 'in the log alone'")
+        kept = log.read_bytes()
+        path.rename(tmp_path / "moved.db")
+        done = manage(f"sqlite:///{path}", "restore", str(file))
+        assert refused(done, f"{log.name} holds reports, but {path.name} is gone: move both to the same place")
+        assert log.read_bytes() == kept
+    assert not path.exists()
+
+
 def test_a_damaged_database_is_not_passed_off_as_a_backup(path: Path, tmp_path: Path) -> None:
     whole = path.read_bytes()
     middle = len(whole) // 2

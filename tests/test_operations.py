@@ -1,16 +1,20 @@
 import configparser
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from config.config import ROOT, load
+from database import writer
 from database.writer import Writer
 from model.envelope import Code
+from tests.faultkit import foreign
 from tests.processes import free_port
 from tests.servers import CANARY, Server
 from tests.service import NO_FILE, Service, report, running, settings_for
@@ -77,6 +81,23 @@ def test_full_storage_is_no_good_health(sqlite: Service, monkeypatch: pytest.Mon
     monkeypatch.setattr(Writer, "blocked", Code.STORAGE_FULL)
     assert health(sqlite).status_code == 503
     assert sqlite.client.head("/health").status_code == 503
+
+
+def test_health_tells_of_a_lock_that_lets_nothing_be_written(
+    fresh: Service, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "STUCK_S", 1.0)
+    assert fresh.post(report("before")).status_code == 200
+    with ThreadPoolExecutor(1) as threads, foreign(fresh) as other:
+        other.execute(text("UPDATE hosts SET cpu_cores = 1" if engine == "sqlite" else "LOCK TABLES hosts WRITE"))
+        post = threads.submit(fresh.post, report("before"))
+        answer = until(fresh, 503)
+        assert answer.json()["resultCode"] == "DB_UNAVAILABLE"
+        assert answer.json()["data"]["database"]["status"] == "up"
+        assert answer.json()["data"]["queue_depth"] == 1
+        other.execute(text("ROLLBACK" if engine == "sqlite" else "UNLOCK TABLES"))
+        assert post.result().status_code == 200
+    until(fresh, 200)
 
 
 @pytest.fixture(scope="module")

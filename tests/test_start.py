@@ -149,6 +149,16 @@ def test_a_second_server_on_one_sqlite_file_is_one_sentence(url: str, tmp_path: 
     assert "Traceback" not in output
 
 
+def test_a_link_to_the_file_is_the_file(url: str, tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(url.removeprefix("sqlite:///"))
+    (tmp_path / "second").mkdir()
+    with program(MAIN, url, tmp_path) as first, program(MAIN, f"sqlite:///{link}", tmp_path / "second") as second:
+        first.ready()
+        assert second.child.wait(20) != 0
+        assert "in use by another server process" in second.output
+
+
 def test_several_workers_on_sqlite_are_one_sentence(tmp_path: Path) -> None:
     status, output = ended(MAIN, tmp_path, SERVER_WORKERS="2")
     assert (status, output.count("\n")) == (1, 1)

@@ -268,7 +268,7 @@ async def test_held_reports_count_beside_what_came_meanwhile(monkeypatch: pytest
     async with queue() as one:
         one.committer.act = lambda batch: batch if gate.wait(LIMIT_S) else []
         held = one.submit("held")
-        await asyncio.to_thread(until, lambda: not one.writer.depth, LIMIT_S)
+        await asyncio.to_thread(until, lambda: one.committer.tried, LIMIT_S)
         other = one.submit("other")
         gate.set()
         await asyncio.to_thread(until, lambda: one.writer._all_held, LIMIT_S)

@@ -60,10 +60,12 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+        from routers.workers import ending_with_parent  # noqa: PLC0415 - it imports uvicorn
+
         logs = logger.start(settings)
         try:
             async with _running(settings, app) as state:
-                with _garbage_seldom_collected(), _interpreter_shared_finely():
+                with _garbage_seldom_collected(), _interpreter_shared_finely(), ending_with_parent():
                     yield state
         finally:
             logs.stop()

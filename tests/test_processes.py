@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from sqlalchemy import text
 
@@ -181,6 +182,16 @@ def test_every_worker_serves_one_database(
     assert one.child.returncode == 0
     assert len(writers(one, "stopped")) == workers
     assert servers("mysql").execute(f"SELECT COUNT(*) FROM {url.rpartition('/')[2]}.hosts") == ((1,),)
+
+
+def test_workers_end_with_their_parent(new_url: Callable[[str], str], tmp_path: Path) -> None:
+    with program(MAIN, new_url("mysql"), tmp_path, free_port(), **BY_PROCESS, SERVER_WORKERS="2") as one:
+        one.ready()
+        workers = one.tree[1:]
+        one.child.kill()
+        assert psutil.wait_procs(workers, timeout=20)[1] == []
+        assert len(writers(one, "parent_is_gone")) == 2
+        assert len(writers(one, "stopped")) == 2
 
 
 def writers(one: Program, event: str) -> set[str]:

@@ -7,6 +7,7 @@ import pytest
 
 from config.config import ROOT
 from database import writer
+from database.dialect import LOCK_WAIT_S
 from database.faults import Fault
 from database.rows import Prepared
 from model.envelope import Code, Failure
@@ -275,6 +276,63 @@ async def test_held_reports_count_beside_what_came_meanwhile(monkeypatch: pytest
         assert refusal(one, "third") is Code.OVERLOADED
         one.committer.act = one.committer.store
         await asyncio.gather(held, other, one.writer.run(lambda _: None))  # a job ends the pause
+
+
+@on_a_loop
+async def test_a_batch_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LOCK_WAIT_S < writer.STUCK_S < writer.ACK_TIMEOUT_S
+    monkeypatch.setattr(writer, "STUCK_S", 0.3)
+    gate = threading.Event()
+    async with queue() as one:
+        one.committer.act = lambda batch: one.committer.store(batch) if gate.wait(LIMIT_S) else []
+        future = one.submit("h")
+        await asyncio.to_thread(until, lambda: one.committer.tried, LIMIT_S)
+        assert (one.writer.depth, one.writer.blocked) == (1, None)
+        await asyncio.sleep(0.4)
+        assert (one.writer.depth, one.writer.blocked) == (1, Code.DB_UNAVAILABLE)
+        gate.set()
+        await future
+        assert (one.writer.depth, one.writer.blocked) == (0, None)
+
+
+@on_a_loop
+async def test_of_a_batch_those_wait_that_have_no_outcome() -> None:
+    depths: list[int] = []
+    async with queue() as one:
+
+        def store_one_by_one(batch: list[Prepared]) -> list[Prepared]:
+            for report in batch:
+                one.committer.store([report])
+                depths.append(one.writer.depth)
+            return []
+
+        one.committer.act = store_one_by_one
+        await one.hold()
+        futures = [one.submit(host) for host in "abc"]
+        one.go()
+        await asyncio.gather(*futures)
+    assert depths == [2, 1, 0]
+
+
+# A fault, how many seconds ago it was met, and how many ago something was written.
+IN_VAIN: dict[tuple[Fault | None, float, float | None], Code | None] = {
+    (Fault.LOCK_WAIT, 0, None): Code.DB_UNAVAILABLE,
+    (Fault.TIMEOUT, 29, 60): Code.DB_UNAVAILABLE,
+    (Fault.LOCK_WAIT, 0, 1): None,
+    (Fault.LOCK_WAIT, 31, None): None,
+    (Fault.CONFLICT, 0, None): None,
+    (None, 0, None): None,
+}
+
+
+@on_a_loop
+async def test_who_waited_in_vain_is_told_of_until_something_is_written() -> None:
+    async with queue() as one:
+        for (fault, failed_s, committed_s), told in IN_VAIN.items():
+            now = time.monotonic()
+            one.committer.last_fault, one.committer.last_fault_at = fault, now - failed_s
+            one.writer.last_commit = None if committed_s is None else now - committed_s
+            assert one.writer.blocked is told, fault
 
 
 @on_a_loop

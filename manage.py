@@ -17,6 +17,7 @@ from database import hosts, schema
 from database.database import SCHEMA_TIMEOUT_S
 from database.dialect import Role, dialect_for
 from database.faults import Fault, classify
+from demo import past
 
 
 @click.group()
@@ -100,6 +101,26 @@ def restore(file: Path) -> None:
     with _one_sentence(), _tidy_end():
         backups.restore(settings, file)
     click.echo(f"{file} is restored; the next start of the server brings its tables up to date")
+
+
+@cli.command("demo")
+@click.option("--hosts", "count", type=click.IntRange(1, 5_000), default=50, show_default=True)
+@click.option("--containers", type=click.IntRange(0, 2_000), default=20, show_default=True, help="Of each host.")
+@click.option("--hours", type=click.IntRange(1, 8_760), default=24, show_default=True, help="How far back it begins.")
+@click.option("--every", type=click.IntRange(1, 3_600), default=60, show_default=True, help="Seconds between reports.")
+def demo(count: int, containers: int, hours: int, every: int) -> None:
+    """Fill the empty database with a made-up fleet, to look at the service before there are agents."""
+    settings = _settings()
+    dialect, zone = dialect_for(settings), zone_of(settings)
+    size, period_s = (count, containers), (hours * 3_600, every)
+    with _engine(settings) as engine:
+        schema.prepare(engine, dialect, migrate=True, zone=zone)
+        with click.progressbar(length=past.count(size, period_s), label="reports") as bar:
+            try:
+                written = past.fill(engine, dialect, zone, size=size, period_s=period_s, progress=bar.update)
+            except past.NotEmpty:
+                raise click.ClickException("the database has hosts already; name another one in DATABASE_URL") from None
+    click.echo(f"{written} reports of {count} hosts are stored")
 
 
 @contextmanager

@@ -1,11 +1,11 @@
 # One command each; `make help` lists them. Needs Python 3.11 or newer with its venv module.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types faults mutants bench fix clean
+.PHONY: help run agent demo test check lint types faults mutants bench fix clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-OURS := config model database services routers utils benchmarks deploy main.py manage.py logger.py
+OURS := agent config demo model database services routers utils benchmarks deploy main.py manage.py logger.py
 APT := apt-get install -y python3 python3-venv make
 
 # Runs a command and prints how long it took, also if it failed.
@@ -22,6 +22,14 @@ help: ## list the commands
 run: $(VENV)/.installed ## start the server on the embedded database, for this machine only
 	@exec env SERVER_HOST="$${SERVER_HOST:-127.0.0.1}" $(BIN)/python main.py
 
+agent: $(VENV)/.installed-agent ## report this machine and its containers to a server; AGENT_SERVER=http://... for another one
+	@exec env AGENT_SPOOL="$${AGENT_SPOOL:-data/spool}" $(BIN)/python -m agent
+
+# A database of its own: a made-up fleet is not for the one that agents report to.
+demo: $(VENV)/.installed ## fill data/demo.db with a made-up fleet, then serve it
+	@test -e data/demo.db || env DATABASE_URL=sqlite:///data/demo.db $(BIN)/python manage.py demo || { rm -f data/demo.db*; exit 1; }
+	@exec env DATABASE_URL=sqlite:///data/demo.db SERVER_HOST="$${SERVER_HOST:-127.0.0.1}" $(BIN)/python main.py
+
 # Two processes, each with database servers of its own, as one alone mostly waits for them. Of servers that are not ours
 # there is one for all, and some tests change its settings for a while.
 TEST_PROCESSES ?= $(if $(TEST_MARIADB_URL)$(TEST_MYSQL_URL),0,2)
@@ -34,7 +42,8 @@ test: $(VENV)/.installed-dev ## run lint, types, the tests and a short run of th
 	@$(STAGE); work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; result=0; \
 	export TEST_RAN_ON="$$work/ran-on" FAULT_TABLE="$$work/faults" FAULT_ACKS=5000; \
 	stage suite env COVERAGE_FILE="$$work/coverage" \
-		$(BIN)/python -m pytest -q -m 'not faults' $(SPLIT) --cov --cov-report=term-missing:skip-covered || result=$$?; \
+		$(BIN)/python -m pytest -q -m 'not faults and not agent' $(SPLIT) --cov --cov-report=term-missing:skip-covered || result=$$?; \
+	stage agent $(BIN)/python -m pytest -q -rs -m agent $(SPLIT) || result=$$?; \
 	stage faults $(BIN)/python -m pytest -q -m faults || result=$$?; \
 	$(BIN)/python -m tests.fault_table "$$work/faults"; \
 	$(BIN)/python -m tests.servers "$$work/ran-on"; exit $$result
@@ -42,11 +51,12 @@ test: $(VENV)/.installed-dev ## run lint, types, the tests and a short run of th
 check: $(VENV)/.installed-dev ## run lint, types and the quick tests, on the embedded database only
 	@$(STAGE); stage lint $(MAKE) -s lint
 	@$(STAGE); stage types $(MAKE) -s types
-	@$(STAGE); stage suite env TEST_ENGINES=sqlite $(BIN)/python -m pytest -q -m 'not slow and not faults'
+	@$(STAGE); stage suite env TEST_ENGINES=sqlite $(BIN)/python -m pytest -q -m 'not slow and not faults and not agent'
 
 lint: $(VENV)/.installed-dev ## look for mistakes and for other formatting than ours
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@$(BIN)/vermin -q -t=3.9- --no-tips agent
 
 types: $(VENV)/.installed-dev ## check the types
 	@$(BIN)/mypy --strict $(OURS) tests
@@ -90,6 +100,10 @@ $(BIN)/pip:
 
 $(VENV)/.installed: requirements.txt | $(BIN)/pip
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-agent: agent/requirements.txt | $(BIN)/pip
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r agent/requirements.txt
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed

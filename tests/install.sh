@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need besides Python: MariaDB, nginx, wrk, faketime and systemd-analyze as packages, and MySQL in
-# a directory tree of Debian sid, because Debian's releases have no MySQL. What is there already is left alone. To get a
-# newer MySQL, remove the tree.
+# Installs what the tests need besides Python: MariaDB, nginx, wrk, faketime, systemd-analyze, Docker, Podman and busybox as
+# packages, and MySQL in a directory tree of Debian sid, because Debian's releases have no MySQL. What is there already is
+# left alone. To get a newer MySQL, remove the tree.
 set -euo pipefail
 
 tree="${XDG_CACHE_HOME:-$HOME/.cache}/resource-monitor/mysql-sid"
@@ -24,6 +24,10 @@ missing_packages() {
     if ! command -v wrk >/dev/null; then echo wrk; fi
     if ! command -v faketime >/dev/null; then echo faketime; fi
     if ! command -v systemd-analyze >/dev/null; then echo systemd; fi
+    if [ ! -x /usr/sbin/dockerd ]; then echo docker.io; fi
+    if ! command -v podman >/dev/null; then echo podman; fi
+    if ! command -v runc >/dev/null; then echo runc; fi
+    if ! command -v busybox >/dev/null; then echo busybox-static; fi
     if ! has_mysql && [ ! -x /usr/sbin/debootstrap ]; then echo debootstrap; fi
 }
 
@@ -31,7 +35,7 @@ install_packages() {
     apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
 }
 
-# The tests start what they need: nginx's own service must run neither now nor after the next start of this machine.
+# The tests start what they need: no service of a package must run, neither now nor after the next start of this machine.
 install_without_services() {
     if [ ! -e "$policy" ]; then
         trap 'rm -f "$policy"' EXIT
@@ -39,7 +43,10 @@ install_without_services() {
         chmod 755 "$policy"
     fi
     twice install_packages "$@" || return 1
-    case " $* " in *" nginx "*) update-rc.d nginx disable >/dev/null ;; esac
+    local service
+    for service in nginx docker; do
+        case " $* " in *" $service"[\ .]*) update-rc.d "$service" disable >/dev/null ;; esac
+    done
 }
 
 remove_unfinished() {

@@ -19,8 +19,15 @@ from tests.service import process
 
 MAIN = [str(ROOT / "main.py")]
 # Root may write everywhere: here the server gets no more of it than what any user may do with files.
-_AS_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", sys.executable, *MAIN]
-MAIN_AS_USER = ["-c", f"import os; os.execvp('setpriv', {_AS_USER})"] if is_root() else MAIN
+_RIGHTS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", sys.executable]
+
+
+def as_user(arguments: list[str]) -> list[str]:
+    """The same arguments of Python, for a process that may do with files what any user may."""
+    return ["-c", f"import os; os.execvp('setpriv', {[*_RIGHTS, *arguments]})"] if is_root() else arguments
+
+
+MAIN_AS_USER = as_user(MAIN)
 
 
 class Program:
@@ -83,9 +90,14 @@ class Program:
         return time.monotonic() - began
 
 
-def wait_for(condition: Callable[[], bool], what: Callable[[], object] = lambda: "", every_s: float = 0.02) -> None:
-    """Waits for a condition, half a minute at most; `what` is shown when it does not come about."""
-    deadline = time.monotonic() + 30
+def wait_for(
+    condition: Callable[[], bool],
+    what: Callable[[], object] = lambda: "",
+    every_s: float = 0.02,
+    within_s: float = 30,
+) -> None:
+    """Waits for a condition; `what` is shown when it does not come about."""
+    deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, what()
         time.sleep(every_s)

@@ -1,0 +1,165 @@
+"""The containers of one engine, and what each of them uses."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+from agent.engine import Engine, EngineError
+from agent.host import GIB, now_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
+
+# So many containers are asked for at a time, and so long for all of them; who hangs costs a place until ENGINE's limit.
+WORKERS = 16
+DEADLINE_S = 6.0
+# By so much the engine's clock and ours may differ over one interval.
+CLOCK_SLACK_S = 2.0
+# States in which a container has processes whose use can be counted.
+_ALIVE = frozenset({"running", "paused"})
+_NO_TIME = "0001-01-01"
+_ID_LETTERS = 12
+
+
+class Use(NamedTuple):
+    """What a container had used: nanoseconds of CPU, when by the engine's clock, and when by ours that nobody sets."""
+
+    started_at: str
+    used_ns: int
+    read_s: float
+    seen_s: float
+
+
+class Containers:
+    """Remembers each container's last sample, from which its CPU use is counted."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pool = concurrent.futures.ThreadPoolExecutor(WORKERS, thread_name_prefix="engine")
+        self._before: dict[str, Use] = {}
+
+    def sample(self) -> list[dict[str, Any]]:
+        """Every container, running or not, as the report has it. Raises EngineError if the engine gives no list."""
+        listed = self._engine.ask("/containers/json?all=1")
+        deadline = time.monotonic() + DEADLINE_S
+        asked = [(one, self._pool.submit(self._one, one)) for one in listed]
+        found = [_awaited(future, deadline) or (_listed(one), None) for one, future in asked]
+        self._before = {one["Id"]: use for (one, _), (_, use) in zip(asked, found) if use}
+        return [container for container, _ in found]
+
+    def close(self) -> None:
+        """Waits for the threads, of which one that hangs ends by its own limit."""
+        self._pool.shutdown()
+        self._engine.close()
+
+    def _one(self, listed: Mapping[str, Any]) -> tuple[dict[str, Any], Use | None]:
+        """One container; what has vanished meanwhile, or does not answer, is reported without its use."""
+        path = f"/containers/{quote(listed['Id'])}"
+        container = {**_listed(listed), "engine_type": self._engine.kind}
+        try:
+            container.update(_details(self._engine.ask(f"{path}/json")))
+            if container["status"] not in _ALIVE:
+                return {**container, "cpu_percentage": 0.0, "memory_usage": 0.0, "memory_percentage": 0.0}, None
+            stats = self._engine.ask(f"{path}/stats?stream=false&one-shot=true")
+        except EngineError as error:
+            logger.debug("container %s: %s", container["container_name"], error)
+            return container, None
+        use = _use(stats, str(container.get("started_at")))
+        before = self._before.get(listed["Id"])
+        container["cpu_percentage"] = cpu_percentage(before, use)
+        return {**container, **memory(stats)}, use
+
+
+def _awaited(
+    future: concurrent.futures.Future[tuple[dict[str, Any], Use | None]], deadline: float
+) -> tuple[dict[str, Any], Use | None] | None:
+    try:
+        return future.result(max(deadline - time.monotonic(), 0))
+    except concurrent.futures.TimeoutError:
+        future.cancel()
+    except Exception as error:  # noqa: BLE001 - one container's edge: what its engine made of it costs the others nothing
+        logger.debug("container not understood: %r", error)
+    return None
+
+
+def _listed(one: Mapping[str, Any]) -> dict[str, Any]:
+    """What the engine's list tells. A name with a second slash is a link's, another container's name for this one."""
+    names = [name.lstrip("/") for name in one.get("Names") or ()]
+    names = [name for name in names if "/" not in name] or names or [one["Id"][:_ID_LETTERS]]
+    return {
+        "container_name": names[0],
+        "status": one.get("State") or "unknown",
+        "container_id": one["Id"][:_ID_LETTERS],
+        "image": one.get("Image") or None,
+        "get_datetime": now_text(),
+    }
+
+
+def _details(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What only the container's own record tells; a state that is newer than the list's included."""
+    state = found["State"]
+    status = state["Status"]
+    health = (state.get("Health") or {}).get("Status") or None
+    started_at = state.get("StartedAt") or _NO_TIME
+    return {
+        "status": status,
+        "restart_count": found.get("RestartCount"),
+        "exit_code": None if status in _ALIVE else state.get("ExitCode"),
+        "oom_killed": state.get("OOMKilled"),
+        "health": None if health == "none" else health,
+        "started_at": None if started_at.startswith(_NO_TIME) else started_at,
+    }
+
+
+def _use(stats: Mapping[str, Any], started_at: str) -> Use:
+    used_ns = (stats["cpu_stats"].get("cpu_usage") or {}).get("total_usage") or 0
+    return Use(started_at, used_ns, _seconds(stats.get("read")), time.monotonic())
+
+
+def cpu_percentage(before: Use | None, now: Use) -> float | None:
+    """CPU since the last sample, in % of one core as `docker stats` shows it; None without such a sample.
+
+    Its formula divides by what all CPUs did, `system_cpu_usage`: Podman counts that otherwise, and on a virtual machine
+    the stolen time is missing in it. Time is what was meant, and the engine tells when it read the counter.
+    """
+    if before is None or before.started_at != now.started_at or now.used_ns < before.used_ns:
+        return None
+    passed, seen = now.read_s - before.read_s, now.seen_s - before.seen_s
+    if abs(passed - seen) > CLOCK_SLACK_S:  # somebody set the clock meanwhile
+        passed = seen
+    return round((now.used_ns - before.used_ns) / passed / 1e7, 2) if passed > 0 else None
+
+
+def memory(stats: Mapping[str, Any]) -> dict[str, float | None]:
+    """Memory in GiB and in % of the limit, without the page cache that the kernel may take back, as `docker stats`.
+
+    Its formula: usage less `total_inactive_file` (cgroup v1) or `inactive_file` (v2).
+    """
+    given = stats.get("memory_stats") or {}
+    if "usage" not in given:
+        return {"memory_usage": None, "memory_percentage": None}
+    usage, details = given["usage"], given.get("stats") or {}
+    cache = details.get("total_inactive_file", details.get("inactive_file", 0))
+    usage -= cache if cache < usage else 0
+    limit = given.get("limit") or 0
+    return {
+        "memory_usage": round(usage / GIB, 6),
+        "memory_percentage": round(usage / limit * 100, 3) if limit else None,
+    }
+
+
+def _seconds(text: Any) -> float:  # noqa: ANN401 - whatever an engine sent
+    """An engine's time as seconds since 1970. Python 3.9 and 3.10 read microseconds at most, engines send more."""
+    try:
+        whole, _, rest = str(text).partition(".")
+        digits = rest.rstrip("Z") or "0"
+        return datetime.fromisoformat(f"{whole.rstrip('Z')}+00:00").timestamp() + float(f"0.{digits}")
+    except ValueError:
+        return 0.0

@@ -1,0 +1,150 @@
+"""Delivers what the spool holds: the newest report first, then the backlog in batches, the oldest first."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from typing import TYPE_CHECKING, Any
+
+from agent.server import Answer, Server, ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.clock import Clock
+    from agent.notices import Notices
+    from agent.records import Record
+    from agent.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+# The server's limits of a batch are 500 reports and 2 MiB; a live report waits for one batch at most.
+BATCH_REPORTS, BATCH_BYTES = 250, 1 << 20
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 64.0
+# Sent again, a report would be refused again; anything else may be different next time.
+FINAL = frozenset({400, 413, 415, 422})
+FINAL_CODES = frozenset({"BAD_JSON", "BAD_REQUEST", "TOO_LARGE", "UNSUPPORTED", "VALIDATION", "KEY_MISMATCH"})
+# An older server, or one whose proxy lets no batch through.
+_NO_BATCH = FINAL | {404, 405}
+
+
+class Later(Exception):
+    """Not delivered this time; not before so many seconds have passed."""
+
+    def __init__(self, reason: str, pause_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.pause_s = pause_s
+
+
+class Sender:
+    """A thread that sends whenever there is something, and pauses longer and longer while nobody takes it."""
+
+    def __init__(self, spool: Spool, server: Server, clock: Clock, notices: Notices) -> None:
+        self._spool, self._server, self._clock, self._notices = spool, server, clock, notices
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self._live = -1
+        self._failures = 0
+        self._batch = BATCH_REPORTS
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is a new report."""
+        self._wake.set()
+
+    def stop(self, within_s: float) -> None:
+        """Ends after the request that is under way."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(within_s)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._turn()
+
+    def _turn(self) -> None:
+        try:
+            more = self.step()
+        except Later as later:
+            self._notices.tell("server", f"{later}; reports are kept and sent later", about=str(later))
+            self._stop.wait(max(self._pause_s(), later.pause_s))
+        except Exception:  # the thread's top: without it nothing would ever be sent again
+            logger.exception("sending failed")
+            self._stop.wait(LONGEST_PAUSE_S)
+        else:
+            self._failures = 0
+            self._notices.over("server", f"{self._server.url}: takes reports again, {len(self._spool)} wait")
+            if not more:
+                self._wake.wait()
+                self._wake.clear()
+
+    def _pause_s(self) -> float:
+        """Up to twice as long after each failure, and any time below that: so the fleet's tries spread."""
+        limit = min(FIRST_PAUSE_S * 2**self._failures, LONGEST_PAUSE_S)
+        self._failures = min(self._failures + 1, 10)
+        return random.uniform(0, limit)  # noqa: S311 - not a secret
+
+    def step(self) -> bool:
+        """Sends the newest report if it is new, else a batch; False if there is nothing to send. Raises Later."""
+        newest = self._spool.newest()
+        if newest is None:
+            return False
+        if newest.number > self._live:
+            self._one(newest)
+            self._live = newest.number
+            return True
+        records = self._spool.oldest(self._batch, BATCH_BYTES)
+        if records:
+            self._many(records)
+        return bool(records)
+
+    def _one(self, record: Record) -> None:
+        answer = self._post("/api/resources", self._body(record, ""), record.key)
+        if answer.status == 200 and answer.envelope:  # noqa: PLR2004 - committed
+            self._spool.settle([record.number])
+        elif answer.status in FINAL and answer.envelope:
+            self._reject(record, answer.said)
+        else:
+            raise Later(f"{self._server.url}: {answer.said}", answer.retry_after_s)
+
+    def _many(self, records: Sequence[Record]) -> None:
+        reports = ",".join(self._body(record, f',"idempotency_key":"{record.key}"') for record in records)
+        answer = self._post("/api/resources/batch", f'{{"reports":[{reports}]}}')
+        results = (answer.envelope.get("data") or {}).get("results") if answer.status in (200, 207) else None
+        if isinstance(results, list) and len(results) == len(records):
+            self._settle(records, results, answer)
+            self._batch = min(self._batch * 2, BATCH_REPORTS)
+        elif answer.status == 413 and len(records) > 1:  # noqa: PLR2004 - too large for a proxy, perhaps
+            self._batch = len(records) // 2
+        elif answer.status in _NO_BATCH:
+            self._one(records[0])
+        else:
+            raise Later(f"{self._server.url}: {answer.said}", answer.retry_after_s)
+
+    def _settle(self, records: Sequence[Record], results: Sequence[dict[str, Any]], answer: Answer) -> None:
+        stored = [record.number for record, result in zip(records, results) if result.get("resultCode") == "0"]
+        self._spool.settle(stored)
+        refused = [pair for pair in zip(records, results) if pair[1].get("resultCode") in FINAL_CODES]
+        for record, result in refused:
+            self._reject(record, f"{result.get('resultCode')}: {result.get('message')}")
+        if not stored and not refused:
+            first = results[0]
+            reason = f"{first.get('resultCode')}: {first.get('message')}"
+            raise Later(f"{self._server.url}: {reason}", answer.retry_after_s)
+
+    def _reject(self, record: Record, reason: str) -> None:
+        self._spool.reject(record, reason)
+        self._notices.tell("rejected", f"the server refused a report for good, it is in rejected/: {reason}")
+
+    def _post(self, path: str, text: str, key: str = "") -> Answer:
+        try:
+            return self._server.post(path, text, key)
+        except ServerError as error:
+            raise Later(str(error)) from error
+
+    def _body(self, record: Record, more: str) -> str:
+        """The report with its age as it is now: whoever sends it later says how much later."""
+        return f'{record.report[:-1]},"age_s":{self._clock.age_s(record.stamp):.3f}{more}}}'

@@ -1,0 +1,273 @@
+"""What the agent makes of an engine's answers."""
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import engine
+from agent.containers import Use, cpu_percentage, memory
+from agent.engine import Engine, EngineError
+from agent.notices import Notices
+from agent.sampler import Sampler
+from agent.settings import load
+from tests.fake_engine import DOCKER, PODMAN, STARTED, Fake, FakeEngine, running
+
+pytestmark = pytest.mark.agent
+
+
+@pytest.fixture
+def socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the test's engine listens; the machine's own are not looked for."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+    monkeypatch.delenv("DOCKER_TLS_VERIFY", raising=False)
+    return tmp_path / "engine.sock"
+
+
+_OPEN: list[Sampler] = []
+
+
+@pytest.fixture(autouse=True)
+def _closing() -> Iterator[None]:
+    yield
+    while _OPEN:
+        _OPEN.pop().close()
+
+
+def sampler(*arguments: str) -> Sampler:
+    _OPEN.append(Sampler(load(arguments, {}), Notices()))
+    return _OPEN[-1]
+
+
+def by_name(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {container["container_name"]: container for container in report["containers"]}
+
+
+def test_every_container_is_reported_with_its_state(socket: Path) -> None:
+    states = ["running", "exited", "paused", "restarting", "created", "dead"]
+    with running(FakeEngine(*(Fake(f"c-{state}", state) for state in states)), socket):
+        found = by_name(sampler().sample())
+    assert {name: container["status"] for name, container in found.items()} == {f"c-{state}": state for state in states}
+    assert {container["engine_type"] for container in found.values()} == {"docker"}
+
+
+def test_names_come_from_the_setting_or_the_engine(socket: Path) -> None:
+    with running(FakeEngine(Fake("web")), socket):
+        report = sampler().sample()
+        assert report["host"]["host_name"] == "engine-host"
+        assert [report["containers"][0][key] for key in ("node_name", "cluster_name")] == ["engine-host"] * 2
+        report = sampler("--host-name", "h", "--cluster-name", "blue").sample()
+    assert report["host"]["host_name"] == "h"
+    assert [report["containers"][0][key] for key in ("node_name", "cluster_name")] == ["h", "blue"]
+
+
+def test_what_the_engine_knows_besides(socket: Path) -> None:
+    crashed = Fake("crashed", "exited", details={"ExitCode": 137, "OOMKilled": True, "RestartCount": 3})
+    sick = Fake("sick", details={"Health": {"Status": "unhealthy"}})
+    fresh = Fake("fresh", "created", details={"StartedAt": "0001-01-01T00:00:00Z", "Health": {"Status": "none"}})
+    with running(FakeEngine(crashed, sick, fresh), socket):
+        found = by_name(sampler().sample())
+    keys = ("container_id", "image", "restart_count", "exit_code", "oom_killed", "health", "started_at")
+    assert [found["crashed"][key] for key in keys] == [crashed.id[:12], "bb:1", 3, 137, True, None, STARTED]
+    assert [found["sick"][key] for key in keys[2:]] == [0, None, False, "unhealthy", STARTED]
+    assert [found["fresh"][key] for key in keys[2:]] == [0, 0, False, None, None]
+
+
+def test_cpu_is_counted_from_the_agents_own_last_sample(socket: Path) -> None:
+    busy = Fake("busy", used_ns=10**12)
+    with running(FakeEngine(busy), socket):
+        agent = sampler()
+        assert by_name(agent.sample())["busy"]["cpu_percentage"] is None
+        began = time.monotonic()
+        time.sleep(0.3)
+        busy.used_ns += 450_000_000
+        shown = by_name(agent.sample())["busy"]["cpu_percentage"]
+        took = time.monotonic() - began
+    assert 40 / took <= shown <= 150
+
+
+def use(started_at: str = STARTED, used_ns: int = 0, read_s: float = 0.0, seen_s: float = 0.0) -> Use:
+    return Use(started_at, used_ns, read_s, seen_s)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "shown"),
+    [
+        (use(), use(used_ns=10**10, read_s=10, seen_s=10), 100),
+        (use(), use(used_ns=25 * 10**9, read_s=10, seen_s=10.3), 250),
+        (use(), use(used_ns=10**8, read_s=10, seen_s=9.5), 1),
+        (use(), use(used_ns=10**10, read_s=-3590, seen_s=10), 100),  # the clock was set back by an hour
+        (use(), use(used_ns=10**10, read_s=3610, seen_s=10), 100),
+        (use(used_ns=5), use(used_ns=4, read_s=10, seen_s=10), None),
+        (use(), use("later", 10**10, 10, 10), None),  # started anew meanwhile
+        (use(), use(used_ns=10**10), None),
+        (None, use(used_ns=10**10), None),
+    ],
+)
+def test_cpu_is_in_percent_of_one_core(before: Use | None, now: Use, shown: float | None) -> None:
+    assert cpu_percentage(before, now) == shown
+
+
+# Of cgroup v1 and v2 the page cache has other names; Podman tells none.
+@pytest.mark.parametrize(
+    ("stats", "gib", "share"),
+    [
+        ({"usage": 3 << 29, "limit": 4 << 30, "stats": {"total_inactive_file": 1 << 29, "inactive_file": 1}}, 1, 25),
+        ({"usage": 3 << 29, "limit": 4 << 30, "stats": {"inactive_file": 1 << 29, "anon": 5}}, 1, 25),
+        ({"usage": 3 << 29, "limit": 6 << 30}, 1.5, 25),
+        ({"usage": 1 << 30, "stats": {"inactive_file": 2 << 30}}, 1, None),
+        ({"usage": 1 << 30, "limit": 0, "stats": None}, 1, None),
+        ({}, None, None),
+    ],
+)
+def test_memory_is_without_the_page_cache(stats: dict[str, Any], gib: float | None, share: float | None) -> None:
+    shown = memory({"memory_stats": stats})
+    assert (shown["memory_usage"], shown["memory_percentage"]) == (gib, share)
+
+
+def test_what_does_not_run_uses_nothing(socket: Path) -> None:
+    with running(FakeEngine(Fake("off", "exited", used_ns=10**12)), socket):
+        [container] = sampler().sample()["containers"]
+    assert [container[key] for key in ("cpu_percentage", "memory_usage", "memory_percentage")] == [0, 0, 0]
+
+
+def test_200_containers_take_less_than_3_s(socket: Path) -> None:
+    with running(FakeEngine(*(Fake(f"c{number}", hangs_s=0.05) for number in range(200))), socket):
+        agent = sampler()
+        agent.sample()
+        began = time.monotonic()
+        found = agent.sample()["containers"]
+        took = time.monotonic() - began
+    assert len(found) == 200
+    assert all(container["cpu_percentage"] is not None for container in found)
+    assert took < 3
+
+
+def test_one_that_hangs_or_vanishes_costs_only_itself(socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.engine.TIMEOUT_S", 0.3)
+    with running(FakeEngine(Fake("good"), Fake("gone", vanishes=True), Fake("stuck", hangs_s=1), Fake("fine")), socket):
+        found = by_name(sampler().sample())
+    assert {name: container.get("memory_percentage") for name, container in found.items()} == {
+        "good": pytest.approx(9.766),
+        "gone": None,
+        "stuck": None,
+        "fine": pytest.approx(9.766),
+    }
+    assert found["stuck"]["status"] == found["gone"]["status"] == "running"
+
+
+def test_many_that_hang_cost_only_themselves(socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.containers.DEADLINE_S", 0.5)
+    with running(FakeEngine(*(Fake(f"stuck{n}", hangs_s=1.5) for n in range(40)), Fake("good")), socket):
+        began = time.monotonic()
+        found = by_name(sampler().sample())
+        assert time.monotonic() - began < 1.4
+    assert len(found) == 41
+    assert {container["status"] for container in found.values()} == {"running"}
+
+
+def test_an_answer_that_nobody_understands_costs_only_its_container(socket: Path) -> None:
+    odd = Fake("odd", details={"StartedAt": 7, "Health": "no"})
+    with running(FakeEngine(odd, Fake("good", read="yesterday")), socket):
+        agent = sampler()
+        agent.sample()
+        found = by_name(agent.sample())
+    assert found["odd"]["status"] == "running"
+    assert found["good"]["memory_percentage"] == pytest.approx(9.766)
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "path"),
+    [
+        (DOCKER, "docker", "/v1.41/"),
+        (PODMAN, "podman", "/v1.41/"),
+        ({**DOCKER, "ApiVersion": "1.52", "MinAPIVersion": "1.44"}, "docker", "/v1.51/"),
+        ({**DOCKER, "ApiVersion": "1.70", "MinAPIVersion": "1.60"}, "docker", "/v1.60/"),
+        ({"ApiVersion": "1.24"}, "docker", "/v1.24/"),
+    ],
+)
+def test_the_newest_version_that_both_know_is_spoken(socket: Path, version: Any, kind: str, path: str) -> None:  # noqa: ANN401 - JSON
+    with running(FakeEngine(Fake("web"), version=version), socket) as server:
+        [container] = sampler().sample()["containers"]
+    assert container["engine_type"] == kind
+    assert {asked.path[: len(path)] for asked in server.asked if asked.path != "/version"} == {path}
+
+
+def test_an_engine_that_restarts_does_not_take_its_containers_away(
+    socket: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    fake = FakeEngine(Fake("web"), Fake("old", "exited"))
+    agent = sampler()
+    with running(fake, socket):
+        agent.sample()
+        fake.down = True
+        found = by_name(agent.sample())
+        assert {one["status"] for one in found.values()} == {"unknown"}
+        assert {one["cpu_percentage"] for one in found.values()} == {None}
+        fake.down = False
+        assert by_name(agent.sample())["web"]["status"] == "running"
+        monkeypatch.setattr("agent.sampler.REMEMBERED_S", 0)
+        fake.down = True
+        for _ in range(3):
+            assert agent.sample()["containers"] == []
+    lines = [record.message.removeprefix(f"unix://{socket}: ") for record in caplog.records]
+    assert lines[:3] == ["docker found", "500 for /v1.41/containers/json", "answers again"]
+    assert lines[3:] == ["500 for /v1.41/containers/json", "500 for /version"]
+
+
+def test_an_engine_that_starts_later_is_found_then(socket: Path) -> None:
+    agent = sampler()
+    assert agent.sample()["containers"] == []
+    with running(FakeEngine(Fake("web")), socket):
+        assert len(agent.sample()["containers"]) == 1
+
+
+def test_several_engines_are_one_report(tmp_path: Path, socket: Path) -> None:
+    other = tmp_path / "other.sock"
+    with running(FakeEngine(Fake("a")), socket), running(FakeEngine(Fake("b"), version=PODMAN), other):
+        found = by_name(sampler("--engines", f"unix://{socket},unix://{other}").sample())
+    assert {name: container["engine_type"] for name, container in found.items()} == {"a": "docker", "b": "podman"}
+
+
+def test_a_socket_under_two_names_is_one_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    podman, docker = tmp_path / "podman.sock", tmp_path / "docker.sock"
+    podman.touch()
+    docker.symlink_to(podman)
+    monkeypatch.setattr(engine, "_DOCKER", str(docker))
+    monkeypatch.setattr(engine, "_PODMAN", str(podman))
+    (tmp_path / "podman").mkdir()
+    (tmp_path / "podman" / "podman.sock").touch()
+    assert (
+        engine.addresses({"XDG_RUNTIME_DIR": str(tmp_path)})
+        == [
+            f"unix://{docker}",
+            f"unix://{tmp_path}/podman/podman.sock",
+        ]
+        or len(engine.addresses({"XDG_RUNTIME_DIR": str(tmp_path)})) == 2
+    )
+    assert engine.addresses({"DOCKER_HOST": "tcp://a:2375"}) == ["tcp://a:2375"]
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("unix:///nowhere.sock", "there is no such socket: is the engine running?"),
+        ("tcp://127.0.0.1:1", "nobody listens there: is the engine running?"),
+        ("tcp://no-such-host.invalid:2375", "the name is not known"),
+        ("ftp://a", "should be unix:///path or tcp://host:port"),
+    ],
+)
+def test_an_engine_that_cannot_be_reached_is_one_line(address: str, said: str) -> None:
+    with pytest.raises(EngineError) as told:
+        Engine(address, {}).connect()
+    assert str(told.value) == f"{address}: {said}"
+
+
+def test_certificates_that_are_missing_are_one_line(tmp_path: Path) -> None:
+    environ = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
+    with pytest.raises(EngineError, match=r"ca.pem, cert.pem and key.pem are needed there"):
+        Engine("tcp://127.0.0.1:1", environ)

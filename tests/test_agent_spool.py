@@ -1,0 +1,234 @@
+"""What the agent keeps on disk survives whatever happens to it."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.clock import Clock, Stamp
+from agent.notices import Notices
+from agent.spool import Spool, SpoolError
+
+pytestmark = pytest.mark.agent
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+_OPEN: list[Spool] = []
+
+
+@pytest.fixture(autouse=True)
+def _closing() -> Iterator[None]:
+    yield
+    while _OPEN:
+        _OPEN.pop().close()
+
+
+def opened(folder: Path, *, max_bytes: float = 1 << 20, max_age_s: float = 3600) -> Spool:
+    spool = Spool(folder, Clock(), Notices(), max_bytes=max_bytes, max_age_s=max_age_s)
+    _OPEN.append(spool)
+    return spool
+
+
+def filled(spool: Spool, count: int, size: int = 10) -> Spool:
+    for number in range(count):
+        spool.append(json.dumps({"n": number, "x": "x" * size}), Clock().now())
+    return spool
+
+
+def kept(spool: Spool) -> list[int]:
+    return [json.loads(record.report)["n"] for record in spool.oldest(100_000, 1 << 30)]
+
+
+def test_reports_survive_the_agent_in_their_order(tmp_path: Path) -> None:
+    filled(opened(tmp_path), 5).close()
+    assert kept(opened(tmp_path)) == [0, 1, 2, 3, 4]
+
+
+def test_a_key_and_a_moment_survive_the_agent(tmp_path: Path) -> None:
+    spool = filled(opened(tmp_path), 1)
+    [before] = spool.oldest(1, 1000)
+    spool.close()
+    [after] = opened(tmp_path).oldest(1, 1000)
+    assert (after.key, after.report, after.stamp.boot) == (before.key, before.report, before.stamp.boot)
+    assert abs(after.stamp.uptime_s - before.stamp.uptime_s) <= 0.001
+
+
+def test_what_is_settled_does_not_come_back(tmp_path: Path) -> None:
+    spool = filled(opened(tmp_path), 5)
+    spool.settle([1, 4])
+    spool.close()
+    assert kept(opened(tmp_path)) == [0, 2, 3]
+
+
+def test_numbers_go_on_behind_what_was_settled(tmp_path: Path) -> None:
+    spool = filled(opened(tmp_path), 3)
+    spool.settle([0, 1, 2])
+    spool.close()
+    after = filled(opened(tmp_path), 1)
+    newest = after.newest()
+    assert newest
+    assert newest.number == 3
+
+
+def test_a_batch_ends_at_its_limits_and_has_one_report_at_least(tmp_path: Path) -> None:
+    spool = filled(opened(tmp_path), 5, size=100)
+    assert len(spool.oldest(3, 1 << 20)) == 3
+    assert len(spool.oldest(5, 250)) == 2
+    assert len(spool.oldest(5, 1)) == 1
+
+
+@pytest.mark.parametrize("cut", [1, 2, 20, 60])
+def test_a_torn_last_line_costs_only_itself(tmp_path: Path, cut: int) -> None:
+    filled(opened(tmp_path), 3).close()
+    [segment] = tmp_path.glob("*.log")
+    os.truncate(segment, segment.stat().st_size - cut)
+    spool = opened(tmp_path)
+    assert kept(spool) == [0, 1, 2] if cut == 1 else [0, 1]
+    filled(spool, 1)
+    spool.settle([0])
+    spool.close()
+    assert kept(opened(tmp_path))[-1] == 0
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\0" * 100, b"\n\n", b"R 00000000 7 x\n", b"A zz 0\n", b"\xff\xfe\n", b"A 12345678 1\n"]
+)
+def test_damage_costs_only_what_it_hit(tmp_path: Path, junk: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    filled(opened(tmp_path), 2).close()
+    [segment] = tmp_path.glob("*.log")
+    content = segment.read_bytes()
+    first = content.index(b"\n") + 1
+    segment.write_bytes(content[:first] + junk + b"\n" + content[first:])
+    assert kept(opened(tmp_path)) == [0, 1]
+    lines = [record.message for record in caplog.records if "damaged" in record.message]
+    assert len(lines) == (0 if junk == b"\n\n" else 1)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    filled(opened(tmp_path), 3).close()
+    [segment] = tmp_path.glob("*.log")
+    content = bytearray(segment.read_bytes())
+    content[content.index(b'"n": 1') + 5] ^= 1
+    segment.write_bytes(content)
+    assert kept(opened(tmp_path)) == [0, 2]
+
+
+def test_a_full_spool_drops_the_oldest_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spool = filled(opened(tmp_path, max_bytes=64_000), 1000, size=100)
+    numbers = kept(spool)
+    assert numbers == list(range(1000 - len(numbers), 1000))
+    assert spool.dropped == 1000 - len(numbers)
+    size = sum(path.stat().st_size for path in tmp_path.glob("*.log"))
+    assert 64_000 * 0.95 < size <= 64_000
+    assert ["spool is full" in record.message for record in caplog.records].count(True) == 1
+
+
+def test_what_is_delivered_leaves_no_files(tmp_path: Path) -> None:
+    spool = filled(opened(tmp_path, max_bytes=64_000), 300, size=100)
+    spool.settle([record.number for record in spool.oldest(1000, 1 << 20)])
+    filled(spool, 1, size=1000)
+    assert len(list(tmp_path.glob("*.log"))) == 1
+
+
+def test_too_old_reports_are_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spool = opened(tmp_path, max_age_s=60)
+    now = Clock().now()
+    spool.append('{"n":0}', Stamp(now.uptime_s - 61, now.boot, now.wall_s))
+    spool.append('{"n":1}', Stamp(now.uptime_s - 50, now.boot, now.wall_s))
+    assert kept(spool) == [1]
+    assert spool.dropped == 1
+    assert "older than" in caplog.text
+
+
+def test_a_second_agent_is_kept_out(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    with pytest.raises(SpoolError, match="another agent"):
+        opened(tmp_path)
+    first.close()
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("")
+    with pytest.raises(SpoolError, match="should be a folder"):
+        opened(tmp_path / "spool")
+
+
+def test_reports_that_cannot_be_written_are_kept_in_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    spool = filled(opened(tmp_path / "spool"), 2)
+    (tmp_path / "spool").rename(tmp_path / "gone")
+    filled(spool, 3)
+    assert len(spool) == 5
+    newest = spool.newest()
+    assert newest
+    assert newest.number == 4
+    spool.settle([3])
+    assert [record.message for record in caplog.records].count(
+        f"spool {tmp_path / 'spool'}: No such file or directory; reports are kept in memory only"
+    ) == 1
+    (tmp_path / "gone").rename(tmp_path / "spool")
+    filled(spool, 1)
+    assert "can be written again" in caplog.text
+    assert [record.number for record in spool.oldest(10, 1 << 20)] == [0, 1, 2, 4, 5]
+
+
+def test_memory_is_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.spool.MEMORY_BYTES", 1000)
+    spool = opened(tmp_path / "spool")
+    (tmp_path / "spool" / "lock").unlink()
+    (tmp_path / "spool").rmdir()
+    filled(spool, 50, size=100)
+    assert kept(spool) == list(range(50 - len(spool), 50))
+    assert 5 <= len(spool) <= 10
+
+
+def test_a_full_disk_tears_no_line(tmp_path: Path) -> None:
+    program = (
+        "import resource, signal, sys; from pathlib import Path; from tests.test_agent_spool import *\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))\n"
+        f"spool = filled(opened(Path({str(tmp_path)!r}), max_bytes=1 << 30), 20, size=100)\n"
+        "assert len(spool) == 20, len(spool)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)
+    numbers = kept(opened(tmp_path))
+    assert numbers == sorted(numbers)
+    assert len(numbers) >= 5
+
+
+def test_a_kill_loses_nothing_that_was_appended(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from tests.test_agent_spool import *\n"
+        f"spool = opened(Path({str(tmp_path)!r}))\n"
+        "for number in range(100_000):\n"
+        "    spool.append(f'{{\"n\":{number}}}', Clock().now())\n"
+        "    print(number, flush=True)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    for line in process.stdout:
+        if int(line) == 50:
+            process.send_signal(signal.SIGKILL)
+            break
+    told = [50, *(int(line) for line in process.stdout)]
+    process.wait()
+    process.stdout.close()
+    numbers = kept(opened(tmp_path))
+    assert numbers[: told[-1] + 1] == list(range(told[-1] + 1))
+
+
+def test_rejected_reports_are_kept_with_their_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.spool.MAX_REJECTED", 3)
+    spool = filled(opened(tmp_path), 5)
+    for record in spool.oldest(5, 1 << 20):
+        spool.reject(record, f"422 VALIDATION: no {record.number}")
+    assert len(spool) == 0
+    kept_files = sorted((tmp_path / "rejected").glob("*.json"))
+    assert [path.read_text().splitlines()[1] for path in kept_files] == [f"422 VALIDATION: no {n}" for n in (2, 3, 4)]

@@ -150,13 +150,15 @@ def test_a_second_server_on_one_sqlite_file_is_one_sentence(url: str, tmp_path: 
 
 
 def test_a_link_to_the_file_is_the_file(url: str, tmp_path: Path) -> None:
-    link = tmp_path / "link.db"
+    link, second = tmp_path / "link.db", tmp_path / "second"
     link.symlink_to(url.removeprefix("sqlite:///"))
-    (tmp_path / "second").mkdir()
-    with program(MAIN, url, tmp_path) as first, program(MAIN, f"sqlite:///{link}", tmp_path / "second") as second:
+    second.mkdir()
+    with program(MAIN, url, tmp_path) as first:
         first.ready()
-        assert second.child.wait(20) != 0
-        assert "in use by another server process" in second.output
+        given = {"DATABASE_URL": f"sqlite:///{link}", "SERVER_HOST": "127.0.0.1", "SERVER_PORT": str(free_port())}
+        status, output = ended(MAIN, second, **given)
+    assert status != 0
+    assert "in use by another server process" in output
 
 
 def test_several_workers_on_sqlite_are_one_sentence(tmp_path: Path) -> None:

@@ -49,7 +49,6 @@ BLOCKED_S = 30.0
 # A batch that takes longer waits for somebody's lock, whatever the probe says of the database.
 STUCK_S = 5.0
 _BLOCKING = frozenset({Fault.STORAGE_FULL, Fault.UNWRITABLE, Fault.CORRUPT, Fault.SCHEMA})
-_WAITING = frozenset({Fault.LOCK_WAIT, Fault.TIMEOUT})
 
 
 class Writer:
@@ -88,15 +87,8 @@ class Writer:
         if fault is Fault.STORAGE_FULL and time.monotonic() - at < BLOCKED_S:
             return Code.STORAGE_FULL
         lasting = fault is Fault.CORRUPT or (fault in _BLOCKING and time.monotonic() - at < BLOCKED_S)
-        return Code.DB_UNAVAILABLE if lasting or self._is_stuck() else None
-
-    def _is_stuck(self) -> bool:
-        """Whether a batch has waited for long, or those did in vain that came before and none was written since."""
-        now = time.monotonic()
-        if self._in_hand and now - self._began > STUCK_S:
-            return True
-        waited = self._committer.last_fault in _WAITING and now - self._committer.last_fault_at < BLOCKED_S
-        return waited and (self.last_commit is None or now - self.last_commit > STUCK_S)
+        stuck = self._in_hand and time.monotonic() - self._began > STUCK_S
+        return Code.DB_UNAVAILABLE if lasting or stuck else None
 
     def submit(self, report: Report, key: str | None = None) -> asyncio.Future[Stored]:
         """Queues a validated report; the future ends when it is committed, or with a Failure that says why not.

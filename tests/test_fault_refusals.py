@@ -85,7 +85,7 @@ def in_one_batch(one: Program, settings: Settings, bodies: Sequence[object]) -> 
         time.sleep(0.5)  # so that it is being written when the others come
         for end, body in zip(ends, bodies, strict=True):
             send(end, body)
-        until(lambda: one.get("/health").json()["data"]["queue_depth"] == len(bodies))
+        until(lambda: one.get("/health").json()["data"]["queue_depth"] == len(bodies) + 1)
     released = time.monotonic()
     statuses = [status(end) for end in ends[:-1]]
     took_s = time.monotonic() - released

@@ -314,27 +314,6 @@ async def test_of_a_batch_those_wait_that_have_no_outcome() -> None:
     assert depths == [2, 1, 0]
 
 
-# A fault, how many seconds ago it was met, and how many ago something was written.
-IN_VAIN: dict[tuple[Fault | None, float, float | None], Code | None] = {
-    (Fault.LOCK_WAIT, 0, None): Code.DB_UNAVAILABLE,
-    (Fault.TIMEOUT, 29, 60): Code.DB_UNAVAILABLE,
-    (Fault.LOCK_WAIT, 0, 1): None,
-    (Fault.LOCK_WAIT, 31, None): None,
-    (Fault.CONFLICT, 0, None): None,
-    (None, 0, None): None,
-}
-
-
-@on_a_loop
-async def test_who_waited_in_vain_is_told_of_until_something_is_written() -> None:
-    async with queue() as one:
-        for (fault, failed_s, committed_s), told in IN_VAIN.items():
-            now = time.monotonic()
-            one.committer.last_fault, one.committer.last_fault_at = fault, now - failed_s
-            one.writer.last_commit = None if committed_s is None else now - committed_s
-            assert one.writer.blocked is told, fault
-
-
 @on_a_loop
 async def test_held_reports_count_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MAX_QUEUE_BYTES", REPORT_BYTES)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from config.config import ROOT
+from manage import cli
 from tests.deployed import DEPLOY, image_environment, image_files, in_image, instructions
 from tests.deployed import program as installed
 from tests.programs import MAIN, Program, program
@@ -78,6 +79,13 @@ def test_images_files_are_a_whole_server_that_writes_to_its_volumes_only(tree: P
         assert server.get("/docs").status_code == 200
         assert server.stop() < 20
     assert {name.partition("/")[0] for name in files(tree) - before} == {"data", "logs"}
+
+
+def test_images_files_have_all_of_the_operators_commands(tree: Path) -> None:
+    command = [sys.executable, "-B", "manage.py", "--help"]
+    shown = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert [name for name in cli.commands if f"  {name} " not in shown.stdout] == []
 
 
 def test_health_check_tells_a_server_that_answers_from_one_that_is_gone(tree: Path, tmp_path: Path) -> None:

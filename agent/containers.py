@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# So many containers are asked for at a time, and so long for all of them; who hangs costs a place until ENGINE's limit.
+# So many containers are asked for at a time, and so long for all; who hangs keeps a place until the engine's own limit.
 WORKERS = 16
 DEADLINE_S = 6.0
 # By so much the engine's clock and ours may differ over one interval.
@@ -50,7 +50,7 @@ class Containers:
         listed = self._engine.ask("/containers/json?all=1")
         deadline = time.monotonic() + DEADLINE_S
         asked = [(one, self._pool.submit(self._one, one)) for one in listed]
-        found = [_awaited(future, deadline) or (_listed(one), None) for one, future in asked]
+        found = [_awaited(future, deadline) or (self._known(one), None) for one, future in asked]
         self._before = {one["Id"]: use for (one, _), (_, use) in zip(asked, found) if use}
         return [container for container, _ in found]
 
@@ -59,10 +59,14 @@ class Containers:
         self._pool.shutdown()
         self._engine.close()
 
+    def _known(self, listed: Mapping[str, Any]) -> dict[str, Any]:
+        """What is known of a container before it is asked about."""
+        return {**_listed(listed), "engine_type": self._engine.kind}
+
     def _one(self, listed: Mapping[str, Any]) -> tuple[dict[str, Any], Use | None]:
         """One container; what has vanished meanwhile, or does not answer, is reported without its use."""
         path = f"/containers/{quote(listed['Id'])}"
-        container = {**_listed(listed), "engine_type": self._engine.kind}
+        container = self._known(listed)
         try:
             container.update(_details(self._engine.ask(f"{path}/json")))
             if container["status"] not in _ALIVE:

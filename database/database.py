@@ -228,7 +228,7 @@ def claim(path: Path) -> Any:  # noqa: ANN401 - portalocker's lock
     """Takes the SQLite file for this process, made readable for its owner alone; raises StartRefused if it is taken."""
     import portalocker  # noqa: PLC0415 - it imports fcntl, which Windows has not
 
-    _refuse_left_log(path)
+    _refuse_left_log(path.resolve())  # beside the file itself, where a link to it is used
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))

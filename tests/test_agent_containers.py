@@ -161,11 +161,13 @@ def test_one_that_hangs_or_vanishes_costs_only_itself(socket: Path, monkeypatch:
 
 def test_many_that_hang_cost_only_themselves(socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.containers.DEADLINE_S", 0.5)
-    with running(FakeEngine(*(Fake(f"stuck{n}", hangs_s=1.5) for n in range(40)), Fake("good")), socket):
+    fakes = [*(Fake(f"stuck{n}", hangs_s=1.5) for n in range(40)), Fake("good")]
+    with running(FakeEngine(*fakes, version=PODMAN), socket):
         began = time.monotonic()
         found = by_name(sampler().sample())
         assert time.monotonic() - began < 1.4
     assert len(found) == 41
+    assert {container["engine_type"] for container in found.values()} == {"podman"}
     assert {container["status"] for container in found.values()} == {"running"}
 
 

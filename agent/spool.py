@@ -132,7 +132,7 @@ class Spool:
         try:
             with self._path(place.segment).open("rb") as file:
                 file.seek(place.offset)
-                record = records.record(records.checked(file.read(place.length)) or b"")
+                record = records.record(records.checked(file.read(place.length)))
         except OSError:
             return None
         except ValueError:

@@ -32,7 +32,7 @@ TARGET = 0.95
 
 
 def main() -> None:
-    """Prints what both reached in each round, and the ratio of their medians."""
+    """Prints what both reached in each round, and the median of their ratios."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         workers = 1 if ENGINE == "sqlite" else 2

@@ -38,6 +38,11 @@ def find(connection: Connection, names: Sequence[str]) -> dict[str, int]:
     return {row.host_name: row.id for row in connection.execute(_FIND, {"names": list(names)})}
 
 
+def are_there(connection: Connection) -> bool:
+    """Whether there is any host, a forgotten one whose rows are not removed yet included."""
+    return connection.scalar(select(hosts.c.id).limit(1)) is not None
+
+
 def create(connection: Connection, names: Iterable[str], now: int) -> None:
     """Creates hosts that no report has reached yet; in the order of their names, as every instance does it."""
     connection.execute(_CREATE, [{"host_name": name, "created_at": moment(now)} for name in sorted(names)])

@@ -83,11 +83,12 @@ class Writer:
     @property
     def blocked(self) -> Code | None:
         """Why the next report would not be stored: for want of space, of tables, of a sound file, or of a lock."""
-        fault, at = self._committer.last_fault, self._committer.last_fault_at
-        if fault is Fault.STORAGE_FULL and time.monotonic() - at < BLOCKED_S:
+        now, fault = time.monotonic(), self._committer.last_fault
+        recent = now - self._committer.last_fault_at < BLOCKED_S
+        if fault is Fault.STORAGE_FULL and recent:
             return Code.STORAGE_FULL
-        lasting = fault is Fault.CORRUPT or (fault in _BLOCKING and time.monotonic() - at < BLOCKED_S)
-        stuck = self._in_hand and time.monotonic() - self._began > STUCK_S
+        lasting = fault is Fault.CORRUPT or (fault in _BLOCKING and recent)
+        stuck = self._in_hand and now - self._began > STUCK_S
         return Code.DB_UNAVAILABLE if lasting or stuck else None
 
     def submit(self, report: Report, key: str | None = None) -> asyncio.Future[Stored]:

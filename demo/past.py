@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from datetime import tzinfo
+from itertools import islice
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine
 
 from database import batch as batches
+from database import hosts
 from database.dialect import Dialect
 from database.host_ids import HostIds
 from database.rows import Prepared, prepare
 from demo import shapes
-from model.models import hosts
 from model.schemas import Report
 from utils.utils import SECOND, moment, to_zone
 
@@ -39,12 +40,13 @@ def fill(
     host. Raises NotEmpty.
     """
     with engine.connect() as connection:
-        if connection.scalar(select(func.count()).select_from(hosts)):
+        if hosts.are_there(connection):
             raise NotEmpty
         packet, now = dialect.facts(connection).max_packet // 2, dialect.now(connection)
         connection.rollback()
         ids, written = HostIds(), 0
-        for batch in _batches(dialect, zone, now, size, period_s):
+        reports = _reports(dialect, zone, now, size, period_s)
+        while batch := list(islice(reports, BATCH)):
             _write(connection, dialect, ids, batch, packet)
             written += len(batch)
             progress(len(batch))
@@ -62,19 +64,6 @@ def _write(connection: Connection, dialect: Dialect, ids: HostIds, batch: list[P
     ids.give(connection, batch, now)
     batches.write(connection, dialect, batch, packet=packet, now=now, skip_locked=False)
     connection.commit()
-
-
-def _batches(
-    dialect: Dialect, zone: tzinfo | None, now: int, size: tuple[int, int], period_s: tuple[int, int]
-) -> Iterator[list[Prepared]]:
-    batch: list[Prepared] = []
-    for report in _reports(dialect, zone, now, size, period_s):
-        batch.append(report)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _reports(

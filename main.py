@@ -26,6 +26,7 @@ from routers import containers, docs, errors, hosts, operations, resources
 from routers.deps import State
 from routers.express import Service
 from services.jobs import Jobs
+from utils.limits import allow_connections
 
 log = logging.getLogger("main")
 
@@ -206,6 +207,7 @@ def serve(settings: Settings) -> None:
     import uvicorn  # noqa: PLC0415 - only this way of starting needs it
 
     os.environ[SERVED] = "1"
+    allow_connections()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again once it has drained
     _refuse_taken_port(settings)
     if settings.server.port:  # port 0 is known only once it is bound: uvicorn's line names it

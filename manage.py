@@ -1,23 +1,28 @@
 """The operator's command line: settings, schema, hosts and backups. `python manage.py --help` lists it."""
 
+import asyncio
 import io
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from config.config import ConfigError, Entry, Settings, describe, load, zone_of
+from config import config
+from config.config import ConfigError, Entry, Settings, describe, zone_of
 from database import backup as backups
 from database import hosts, schema
 from database.database import SCHEMA_TIMEOUT_S
 from database.dialect import Role, dialect_for
 from database.faults import Fault, classify
 from demo import past
+from demo.load import MAX_UNANSWERED, Load
+from utils.limits import allow_connections
 
 
 @click.group()
@@ -123,6 +128,29 @@ def demo(count: int, containers: int, hours: int, every: int) -> None:
     click.echo(f"{written} reports of {count} hosts are stored")
 
 
+@cli.command("load")
+@click.option("--server", default="http://127.0.0.1:8000", show_default=True, help="The server's address.")
+@click.option("--hosts", "count", type=click.IntRange(1, 20_000), default=1_000, show_default=True)
+@click.option("--containers", type=click.IntRange(0, 2_000), default=20, show_default=True, help="Of each host.")
+@click.option("--interval", type=click.FloatRange(0.1, 3_600), default=10, show_default=True, help="Seconds.")
+@click.option("--seconds", type=click.FloatRange(1, 86_400), default=60, show_default=True, help="How long.")
+def load(server: str, count: int, containers: int, interval: float, seconds: float) -> None:
+    """Drive a running server like so many agents, to size its machine; it stores the hosts `load-...`."""
+    if urlsplit(server).scheme not in ("http", "https") or not urlsplit(server).hostname:
+        raise click.BadParameter("should be http://host:port", param_hint="--server")
+    click.echo(
+        f"{count} hosts with {containers} containers, every {interval:g} s: {count / interval:,.1f} reports/s are due"
+    )
+    allow_connections()
+    fleet = Load(server, count, containers, interval)
+    asyncio.run(fleet.run(seconds, click.echo))
+    click.echo(f"in all: {fleet.summary(0, seconds)}")
+    if fleet.skipped:
+        click.echo(f"{fleet.skipped} reports were not sent: their hosts had {MAX_UNANSWERED} unanswered ones each")
+    if fleet.others() or fleet.skipped:
+        sys.exit(1)
+
+
 @contextmanager
 def _tidy_end() -> Iterator[None]:
     """Lets SIGTERM unwind as Ctrl-C does, so that nothing unfinished stays behind."""
@@ -160,7 +188,7 @@ def _one_sentence() -> Iterator[None]:
 
 def _settings(file: Path | None = None) -> Settings:
     try:
-        return load(path=file)
+        return config.load(path=file)
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import math
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +26,8 @@ CLOCK_SLACK_S = 2.0
 # States in which a container has processes whose use can be counted.
 _ALIVE = frozenset({"running", "paused"})
 _NO_TIME = "0001-01-01"
-_ID_LETTERS = 12
+# What the server keeps of an image's name; digests are at its end.
+_ID_LETTERS, _IMAGE_LETTERS = 12, 255
 
 
 class Use(NamedTuple):
@@ -75,10 +77,10 @@ class Containers:
         except EngineError as error:
             logger.debug("container %s: %s", container["container_name"], error)
             return container, None
-        use = _use(stats, str(container.get("started_at")))
+        use = use_of(stats, str(container.get("started_at")))
         before = self._before.get(listed["Id"])
         container["cpu_percentage"] = cpu_percentage(before, use)
-        return {**container, **memory(stats)}, use
+        return {**container, **memory(stats, self._engine.memory)}, use
 
 
 def _awaited(
@@ -101,7 +103,7 @@ def _listed(one: Mapping[str, Any]) -> dict[str, Any]:
         "container_name": names[0],
         "status": one.get("State") or "unknown",
         "container_id": one["Id"][:_ID_LETTERS],
-        "image": one.get("Image") or None,
+        "image": (one.get("Image") or "")[:_IMAGE_LETTERS] or None,
         "get_datetime": now_text(),
     }
 
@@ -122,7 +124,8 @@ def _details(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _use(stats: Mapping[str, Any], started_at: str) -> Use:
+def use_of(stats: Mapping[str, Any], started_at: str) -> Use:
+    """What an engine's answer says of a container that was started then, and when."""
     used_ns = (stats["cpu_stats"].get("cpu_usage") or {}).get("total_usage") or 0
     return Use(started_at, used_ns, _seconds(stats.get("read")), time.monotonic())
 
@@ -141,10 +144,11 @@ def cpu_percentage(before: Use | None, now: Use) -> float | None:
     return round((now.used_ns - before.used_ns) / passed / 1e7, 2) if passed > 0 else None
 
 
-def memory(stats: Mapping[str, Any]) -> dict[str, float | None]:
+def memory(stats: Mapping[str, Any], there_is: float) -> dict[str, float | None]:
     """Memory in GiB and in % of the limit, without the page cache that the kernel may take back, as `docker stats`.
 
-    Its formula: usage less `total_inactive_file` (cgroup v1) or `inactive_file` (v2).
+    Its formula: usage less `total_inactive_file` (cgroup v1) or `inactive_file` (v2). No limit is all memory there is:
+    Docker says so itself, Podman sends the largest number instead.
     """
     given = stats.get("memory_stats") or {}
     if "usage" not in given:
@@ -152,10 +156,10 @@ def memory(stats: Mapping[str, Any]) -> dict[str, float | None]:
     usage, details = given["usage"], given.get("stats") or {}
     cache = details.get("total_inactive_file", details.get("inactive_file", 0))
     usage -= cache if cache < usage else 0
-    limit = given.get("limit") or 0
+    limit = min(given.get("limit") or math.inf, there_is)
     return {
         "memory_usage": round(usage / GIB, 6),
-        "memory_percentage": round(usage / limit * 100, 3) if limit else None,
+        "memory_percentage": round(usage / limit * 100, 3) if limit < math.inf else None,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import math
 import os
 import socket
 import ssl
@@ -43,18 +44,20 @@ class Engine:
         self.address = address
         self.kind = "docker"
         self.name = ""
+        self.memory = math.inf
         self._tls = _tls(environ)
         self._version = ""
         self._idle: list[http.client.HTTPConnection] = []
 
     def connect(self) -> None:
-        """Asks which engine this is, and which version of its API it and the agent both know."""
+        """Asks which engine this is, which API version both know, and its host's memory (bytes)."""
         version = self._ask("/version")
         names = [str(part.get("Name")) for part in version.get("Components") or ()]
         self.kind = "podman" if any("podman" in name.lower() for name in names) else "docker"
         newest, oldest = (_number(str(version.get(key) or "1.24")) for key in ("ApiVersion", "MinAPIVersion"))
         self._version = "/v{}.{}".format(*max(min(newest, NEWEST_API), oldest))
-        self.name = str(self.ask("/info").get("Name") or "")
+        info = self.ask("/info")
+        self.name, self.memory = str(info.get("Name") or ""), float(info.get("MemTotal") or math.inf)
 
     def ask(self, path: str) -> Any:  # noqa: ANN401 - JSON
         """The answer to a GET, read from JSON. Raises EngineError."""

@@ -11,8 +11,9 @@ from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import to_json
 from typing_extensions import TypedDict
 
-from model.fields import MAX_METRIC, Age, AgentTime, Count, Metric, Name, Word
+from model.fields import MAX_METRIC, Age, Count, Metric, Name, Word
 from model.schemas import SAMPLE, HostSample, Report
+from model.times import AgentTime
 
 CONTAINERS, ROUNDS, REPEATS = 20, 15, 500
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from math import isfinite
 from typing import Any
 
-from database.rows import HOST_VALUES, RUNNING, Record
+from database.rows import HOST_COLUMNS, RUNNING, Record
 from utils.utils import from_zone
 
 MICROSECOND = timedelta(microseconds=1)
@@ -161,7 +161,7 @@ class Plan:
             yield {
                 "id": home,
                 "host_name": self.names[home],
-                **(host_values(rows[0]) if rows else dict.fromkeys(HOST_VALUES)),
+                **(host_values(rows[0]) if rows else dict.fromkeys(HOST_COLUMNS)),
                 **dict.fromkeys(("sampled_at", "last_seen", "created_at", "expected_by"), at),
                 "containers_count": len(present),
                 "containers_running": sum(clean(row.status) == RUNNING for row in present),
@@ -178,7 +178,7 @@ class Plan:
                     "host_id": home,
                     "sampled_at": at,
                     "received_at": at,
-                    **(host_values(row) if row is not None else dict.fromkeys(HOST_VALUES)),
+                    **(host_values(row) if row is not None else dict.fromkeys(HOST_COLUMNS)),
                     "containers_count": len(self._present[home]) if at == self.moments[home] else 0,
                 }
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from sqlalchemy import Connection, Engine, Insert, Table, insert
 
 from config.config import Settings
-from database.rows import CONTAINER_COLUMNS, HOST_VALUES, Finisher, Prepared, Row
+from database.rows import CONTAINER_COLUMNS, CONTAINER_DETAILS, HOST_VALUES, Finisher, Prepared, Row
 
 STATEMENT_TIMEOUT_S = 5
 LOCK_WAIT_S = 3
@@ -72,7 +72,7 @@ class Dialect(Finisher, Protocol):
         """Inserts the batch's reports."""
 
     def insert_containers(self, connection: Connection, batch: Sequence[Prepared], packet: int) -> None:
-        """Inserts the containers of the batch's reports, in packets of at most so many bytes."""
+        """Inserts the containers of the batch's reports, in packets of at most so many bytes; detailed ones apart."""
 
     def insert_pending(self, connection: Connection, minutes: Sequence[tuple[int, str]]) -> None:
         """Marks minutes of hosts as out of date; those that are marked already stay so."""
@@ -81,8 +81,10 @@ class Dialect(Finisher, Protocol):
         """Sets the hosts' rows: values in the order of `MOVE`; where `moves` is 0 only presence changes."""
 
 
-# The columns of a container and of a report in the order of their rows, and what of a host's row a report sets.
+# The columns of a container, plain or detailed, and of a report in the order of their rows, and what of a host's row a
+# report sets.
 TARGET = (*CONTAINER_COLUMNS, "host_id", "sampled_at")
+DETAILED = (*CONTAINER_COLUMNS, *CONTAINER_DETAILS, "host_id", "sampled_at")
 REPORT = ("host_id", "sampled_at", "report_key", "content_hash", "received_at", *HOST_VALUES, "containers_count")
 STATE = (*HOST_VALUES, "sampled_at", "containers_count", "containers_running", "interval_s")
 PRESENCE = ("last_seen", "expected_by")

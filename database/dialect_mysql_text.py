@@ -3,20 +3,25 @@
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
-from database.dialect import MOVE, PRESENCE, REPORT, STATE, TARGET, Held
-from database.rows import Prepared, Row, Value, byte_count
+from database.dialect import DETAILED, MOVE, PRESENCE, REPORT, STATE, TARGET, Held
+from database.rows import CONTAINER_COLUMNS, Prepared, Row, Value, byte_count
 from utils.utils import time_text
 
 # Stands between the rows of a report: no name holds it.
 _BREAK = "\0"
+_PLAIN = len(CONTAINER_COLUMNS)
 # Around the five names and the time of a container.
 QUOTES = 12
 _TYPES = dict.fromkeys(("cpu_percentage", "memory_usage", "memory_percentage", "interval_s"), "DOUBLE")
 _TYPES |= dict.fromkeys(("id", "moves", "cpu_cores", "cpu_threads", "containers_count", "containers_running"), "BIGINT")
+_TYPES |= dict.fromkeys(("load1", "disk_usage", "disk_total"), "DOUBLE")
+_TYPES |= dict.fromkeys(("uptime_s", "network_received", "network_sent"), "BIGINT")
+_TYPES |= dict.fromkeys(("os", "kernel"), "VARCHAR(255) CHARACTER SET utf8mb4")
 _TYPES |= dict.fromkeys(("sampled_at", "last_seen", "expected_by"), "DATETIME(6)") | {"get_datetime": "DATETIME"}
 _COLUMNS = ", ".join(f"{name} {_TYPES[name]} PATH '$[{place}]'" for place, name in enumerate(MOVE))
 _SET = ", ".join(
@@ -27,9 +32,10 @@ _SET = ", ".join(
 # the one as a hint, MariaDB the other as a frame; to each the other's is a comment, see ADR 0017.
 UNCHECKED = "/*M! SET STATEMENT foreign_key_checks=0 FOR */ INSERT /*+ SET_VAR(foreign_key_checks=OFF) */ INTO "
 CONTAINERS = f"{UNCHECKED}containers ({','.join(TARGET)}) VALUES "
+DETAILS = f"{UNCHECKED}containers ({','.join(DETAILED)}) VALUES "
 REPORTS = f"{UNCHECKED}reports ({','.join(REPORT)}) VALUES "
 PENDING = "INSERT IGNORE INTO rollup_pending (host_id,minute) VALUES "
-UPDATE = "UPDATE JSON_TABLE('"
+UPDATE = "UPDATE JSON_TABLE("
 # One row of JSON, which is read at once: the driver needs longer for each value of a row than the server for the row.
 LOCK = (
     "SELECT JSON_ARRAYAGG(JSON_ARRAY(id, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', sampled_at), "
@@ -55,12 +61,18 @@ def literal(value: Value | bytes) -> str:
 
 def _plain(row: Row, metrics: str) -> str:
     """A container's text up to the host's id, if none of its five names needs care; the time is of our own making."""
-    engine, cluster, node, name, status, _, _, _, at = row
+    engine, cluster, node, name, status, _, _, _, at = row[:_PLAIN]
     return f"'{engine}','{cluster}','{node}','{name}','{status}',{metrics},'{at}'"
 
 
 def _careful(row: Row, metrics: str) -> str:
     return f"{','.join(map(literal, row[:5]))},{metrics},'{row[8]}'"
+
+
+@lru_cache(maxsize=65_536)
+def _details(values: Row) -> str:
+    """Cached: of one report to the next hardly any container's details change."""
+    return ",".join(map(literal, values))
 
 
 def _packets(batch: Sequence[Prepared], limit: int) -> Iterator[str]:
@@ -104,7 +116,7 @@ def _run(connection: Connection, statement: str) -> None:
 
 def without_values(record: logging.LogRecord) -> bool:
     """Cuts the reports' values out of an echoed statement: they travel as its text, where others have parameters."""
-    for begin in (CONTAINERS, REPORTS, PENDING, UPDATE, LOCK):
+    for begin in (CONTAINERS, DETAILS, REPORTS, PENDING, UPDATE, LOCK):
         if isinstance(record.msg, str) and record.msg.startswith(begin):
             record.msg = f"{begin}..."
     return True
@@ -116,10 +128,14 @@ class Statements:
     def finish(self, rows: list[Row]) -> str:
         """The rows' text up to the host's id. JSON writes numbers and null as SQL does, and many at once."""
         metrics = to_json([row[5:8] for row in rows]).decode()[2:-2].split("],[")
-        text = _BREAK.join(map(_plain, rows, metrics))
-        if text.count("'") == QUOTES * len(rows) and "\\" not in text:
+        texts = list(map(_plain, rows, metrics))
+        text = _BREAK.join(texts)
+        if text.count("'") != QUOTES * len(rows) or "\\" in text:
+            texts = list(map(_careful, rows, metrics))
+            text = _BREAK.join(texts)
+        if not rows or len(rows[0]) == _PLAIN:
             return text
-        return _BREAK.join(map(_careful, rows, metrics))
+        return _BREAK.join(f"{plain},{_details(row[_PLAIN:])}" for plain, row in zip(texts, rows, strict=True))
 
     def lock_hosts(self, connection: Connection, ids: Sequence[int], *, skip_locked: bool) -> dict[int, Held]:
         """Locks hosts in the order of the primary key, by which they are read."""
@@ -133,17 +149,15 @@ class Statements:
 
     def insert_containers(self, connection: Connection, batch: Sequence[Prepared], packet: int) -> None:
         """One statement a packet."""
-        for values in _packets(batch, packet):
-            _run(connection, CONTAINERS + values)
+        for detailed, begin in ((False, CONTAINERS), (True, DETAILS)):
+            for values in _packets([report for report in batch if report.detailed is detailed], packet):
+                _run(connection, begin + values)
 
     def insert_pending(self, connection: Connection, minutes: Sequence[tuple[int, str]]) -> None:
         """One statement for all minutes."""
         _run(connection, PENDING + ",".join(f"({host_id},'{minute}')" for host_id, minute in minutes))
 
     def update_hosts(self, connection: Connection, moves: Sequence[Row]) -> None:
-        """One statement for all hosts. The rows first and the hosts by key: else a small table would be locked whole.
-
-        The JSON holds numbers and times of our own making, nothing that a quote could end.
-        """
-        rows = f"{to_json(moves).decode()}', '$[*]' COLUMNS ({_COLUMNS})) v"
+        """One statement for all hosts. The rows first, the hosts by key: else a small table would be locked whole."""
+        rows = f"{literal(to_json(moves).decode())}, '$[*]' COLUMNS ({_COLUMNS})) v"
         _run(connection, f"{UPDATE}{rows} STRAIGHT_JOIN hosts h FORCE INDEX (PRIMARY) ON h.id = v.id SET {_SET}")

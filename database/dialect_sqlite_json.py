@@ -12,7 +12,7 @@ from itertools import chain
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
-from database.dialect import MOVE, PRESENCE, REPORT, STATE, TARGET, Held
+from database.dialect import DETAILED, MOVE, PRESENCE, REPORT, STATE, TARGET, Held
 from database.rows import Prepared, Row, Value
 from utils.utils import time_text
 
@@ -58,7 +58,9 @@ class Statements:
     def __init__(self, version: tuple[int, ...]) -> None:
         each = each_of(version)
         minute = ("host_id", "minute")
-        self._containers = f"INSERT INTO containers ({','.join(TARGET)}) {_values(TARGET, each)}"
+        self._containers, self._details = (
+            f"INSERT INTO containers ({','.join(columns)}) {_values(columns, each)}" for columns in (TARGET, DETAILED)
+        )
         self._pending = f"INSERT OR IGNORE INTO rollup_pending ({','.join(minute)}) {_values(minute, each)}"
         new = f"({_values(MOVE, each)}) AS new"
         self._update = f"UPDATE hosts SET {', '.join(_SET)} FROM {new} WHERE hosts.id = new.id"  # noqa: S608
@@ -73,15 +75,16 @@ class Statements:
         return {id_: Held(*values) for id_, *values in json.loads(found)}
 
     def insert_reports(self, connection: Connection, batch: Sequence[Prepared]) -> None:
-        """One statement for all reports; SQLite takes 32,766 values in one, a batch has a fifth of them at most."""
+        """One statement for all reports; SQLite takes 32,766 values in one, a batch has a third of them at most."""
         values = tuple(chain.from_iterable(map(_report, batch)))
         connection.exec_driver_sql(REPORTS + ",".join([REPORT_ROW] * len(batch)), values)
 
     def insert_containers(self, connection: Connection, batch: Sequence[Prepared], _packet: int) -> None:
         """One statement a part of the batch; SQLite knows no packets."""
-        texts = [_placed(report) for report in batch if report.containers]
-        for first in range(0, len(texts), PART):
-            connection.exec_driver_sql(self._containers, (f"[{','.join(texts[first : first + PART])}]",))
+        for detailed, statement in ((False, self._containers), (True, self._details)):
+            texts = [_placed(report) for report in batch if report.containers and report.detailed is detailed]
+            for first in range(0, len(texts), PART):
+                connection.exec_driver_sql(statement, (f"[{','.join(texts[first : first + PART])}]",))
 
     def insert_pending(self, connection: Connection, minutes: Sequence[tuple[int, str]]) -> None:
         """One statement for all minutes."""

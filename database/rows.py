@@ -6,6 +6,7 @@ Rows are finished at intake, on the event loop, so that the writer's thread only
 import hashlib
 import random
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Protocol
 
 from pydantic_core import to_json
@@ -18,7 +19,7 @@ from utils.utils import SECOND
 Record = SqlRow[*tuple[Any, ...]]
 
 Value = str | int | float | None
-# A container's values in the order of `CONTAINER_COLUMNS`.
+# A container's values in the order of `CONTAINER_COLUMNS`, and of `CONTAINER_DETAILS` if its report has any.
 Row = tuple[Value, ...]
 
 
@@ -40,8 +41,23 @@ CONTAINER_COLUMNS = (
     "memory_percentage",
     "get_datetime",
 )
+CONTAINER_DETAILS = ("container_id", "image", "restart_count", "exit_code", "oom_killed", "health", "started_at")
+HOST_COLUMNS = ("cpu_percentage", "cpu_cores", "cpu_threads", "memory_usage", "memory_percentage", "get_datetime")
+HOST_DETAILS = (
+    "os",
+    "kernel",
+    "uptime_s",
+    "load1",
+    "disk_usage",
+    "disk_total",
+    "network_received",
+    "network_sent",
+)
+HOST_VALUES = (*HOST_COLUMNS, *HOST_DETAILS)
 RUNNING = "running"
-_STATUS = CONTAINER_COLUMNS.index("status")
+_STATUS, _TIME = CONTAINER_COLUMNS.index("status"), CONTAINER_COLUMNS.index("get_datetime")
+_HOST_TIME = HOST_COLUMNS.index("get_datetime")
+_DETAILS = frozenset(CONTAINER_DETAILS)
 # What a report and a row weigh in the queue besides what the agent sent: host, moment, and what stands around them.
 REPORT_BYTES = 512
 ROW_BYTES = 60
@@ -53,7 +69,8 @@ class Prepared:
     """One report, ready to be written.
 
     `received_at` and `sampled_at` are microseconds since 1970, UTC; `host` is the host's values in the order of
-    `HOST_VALUES`; `containers` are rows in the dialect's finished form, without host and moment; `size` in bytes.
+    `HOST_VALUES`; `containers` are rows in the dialect's finished form, without host and moment, `detailed` ones with
+    their details; `size` in bytes.
 
     `content_hash` tells a reused key; without a key it is random, so that the writer knows its own row again.
     """
@@ -68,6 +85,7 @@ class Prepared:
     sampled_at: int
     content_hash: bytes
     report_key: bytes | None
+    detailed: bool = False
     waiters: list[Any] = field(default_factory=list)
     host_id: int = 0
     maybe_stored: bool = False
@@ -76,9 +94,6 @@ class Prepared:
     def awaited(self) -> bool:
         """Whether anyone still waits for the outcome."""
         return any(not waiter.done for waiter in self.waiters)
-
-
-HOST_VALUES = ("cpu_percentage", "cpu_cores", "cpu_threads", "memory_usage", "memory_percentage", "get_datetime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +135,23 @@ def _container(sample: ContainerSample, host_name: str, now: str) -> Row:
     )
 
 
-def _containers(report: Report, now: str) -> list[Row]:
-    name = report.host.host_name
-    return [_container(sample, name, now) for sample in report.containers or ()]
+def _details(sample: ContainerSample) -> Row:
+    return (
+        sample.get("container_id") or None,
+        sample.get("image") or None,
+        sample.get("restart_count"),
+        sample.get("exit_code"),
+        sample.get("oom_killed"),
+        sample.get("health") or None,
+        sample.get("started_at"),
+    )
+
+
+def _containers(report: Report, now: str, *, detailed: bool) -> list[Row]:
+    name, samples = report.host.host_name, report.containers or ()
+    if detailed:
+        return [_container(sample, name, now) + _details(sample) for sample in samples]
+    return [_container(sample, name, now) for sample in samples]
 
 
 def _host(report: Report, now: str) -> Row:
@@ -134,11 +163,22 @@ def _host(report: Report, now: str) -> Row:
         _metric(host.memory_usage),
         _metric(host.memory_percentage),
         host.get_datetime or now,
+        host.os or None,
+        host.kernel or None,
+        host.uptime_s,
+        _metric(host.load1),
+        _metric(host.disk_usage),
+        _metric(host.disk_total),
+        host.network_received,
+        host.network_sent,
     )
 
 
 def _hash(host: Row, rows: list[Row]) -> bytes:
-    return hashlib.sha256(to_json((host, rows))).digest()[:_DIGEST_BYTES]
+    """Hashes a host without details as servers do that know none: a repeat may come after an update."""
+    plain = host[: len(HOST_COLUMNS)]
+    known = plain if host[len(plain) :].count(None) == len(HOST_DETAILS) else host
+    return hashlib.sha256(to_json((known, rows))).digest()[:_DIGEST_BYTES]
 
 
 def prepare(report: Report, *, key: str | None, received_at: int, now_local: str, dialect: Finisher) -> Prepared:
@@ -146,10 +186,11 @@ def prepare(report: Report, *, key: str | None, received_at: int, now_local: str
 
     The hash is over the content without the server's own time: a repeat that left a time out is the same report.
     """
-    host, rows = _host(report, ""), _containers(report, "")
+    detailed = not _DETAILS.isdisjoint(chain.from_iterable(report.containers or ()))
+    host, rows = _host(report, ""), _containers(report, "", detailed=detailed)
     content_hash = _hash(host, rows) if key else random.randbytes(_DIGEST_BYTES)  # noqa: S311 - names, keeps no secret
-    if not host[-1] or not all(row[-1] for row in rows):
-        host, rows = _host(report, now_local), _containers(report, now_local)
+    if not host[_HOST_TIME] or not all(row[_TIME] for row in rows):
+        host, rows = _host(report, now_local), _containers(report, now_local, detailed=detailed)
     finished = dialect.finish(rows)
     return Prepared(
         host_name=report.host.host_name,
@@ -162,4 +203,5 @@ def prepare(report: Report, *, key: str | None, received_at: int, now_local: str
         sampled_at=received_at - int(report.age_s * SECOND),
         content_hash=content_hash,
         report_key=key_of(report.host.host_name, key) if key else None,
+        detailed=detailed,
     )

@@ -1,30 +1,17 @@
-"""The field rules of the wire: names, metrics, counts and the agents' own times.
+"""The field rules of the wire: names, metrics and counts; `model.times` has those of times.
 
 The rules run in Pydantic's Rust core wherever they can: a report of 20 containers has 180 fields, and a Python function
 per metric doubles the cost of the whole validation (`benchmarks/validation.py`).
 """
 
-import re
-from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    GetCoreSchemaHandler,
-    GetPydanticSchema,
-    StringConstraints,
-    WithJsonSchema,
-)
+from pydantic import BeforeValidator, Field, GetPydanticSchema, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
-from pydantic_core.core_schema import ValidationInfo
-
-from utils.utils import to_zone
 
 MAX_METRIC = 1e9
 MAX_COUNT = 2**31 - 1
+MAX_TOTAL = 2**53 - 1
 MAX_AGE_S = 604_800
 
 # Refused in every text: C0, DEL, C1, line and paragraph separators, bidirectional overrides and isolates.
@@ -55,7 +42,7 @@ NUMERIC = (
     r"^[+-]?(([0-9]{1,9}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE]-[0-9]{1,3})?|[0-9](\.[0-9]{0,30})?[eE]\+?0{0,2}[0-8]"
     r"|1000000000(\.0{0,30})?|1(\.0{0,30})?[eE]\+?0{0,2}9)$"
 )
-WHOLE = r"^\+?[0-9]{1,10}(\.0{0,10})?$"
+WHOLE = r"^[+-]?[0-9]{1,16}(\.0{0,10})?$"
 
 
 def _number(
@@ -92,27 +79,30 @@ Metric = Annotated[
     ),
 ]
 
-# A float of up to 2^31 is exact, and a strict one takes 16 and 16.0 but no boolean.
-_COUNT_FLOAT = core_schema.float_schema(strict=True, allow_inf_nan=False, ge=0, le=MAX_COUNT)
 
-Count = Annotated[
-    int | None,
-    _number(
-        core_schema.chain_schema([_COUNT_FLOAT, core_schema.int_schema()]),
-        core_schema.int_schema(ge=0, le=MAX_COUNT),
+def _whole(lowest: int, highest: int) -> GetPydanticSchema:
+    """A whole number: a strict float takes 16 and 16.0 but no boolean, and is exact up to 2^53."""
+    number = core_schema.float_schema(strict=True, allow_inf_nan=False, ge=lowest, le=highest)
+    return _number(
+        core_schema.chain_schema([number, core_schema.int_schema()]),
+        core_schema.int_schema(ge=lowest, le=highest),
         WHOLE,
-        "should be a whole number from 0 to 2147483647",
-    ),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 0, "maximum": MAX_COUNT},
-                {"type": "string", "pattern": r"^[0-9]{1,9}$"},
-                {"type": "null"},
-            ]
-        }
-    ),
-]
+        f"should be a whole number from {lowest} to {highest}",
+    )
+
+
+def _whole_json(lowest: int, highest: int) -> WithJsonSchema:
+    text = {"type": "string", "pattern": r"^[0-9]{1,9}$"}
+    return WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": lowest, "maximum": highest}, text, {"type": "null"}]}
+    )
+
+
+Count = Annotated[int | None, _whole(0, MAX_COUNT), _whole_json(0, MAX_COUNT)]
+# Bytes and seconds that are counted for years.
+Total = Annotated[int | None, _whole(0, MAX_TOTAL), _whole_json(0, MAX_TOTAL)]
+# Linux gives 0 to 255, Windows any 32 bits, with or without a sign.
+ExitCode = Annotated[int | None, _whole(-(2**31), 2**32 - 1), _whole_json(-(2**31), 2**32 - 1)]
 
 
 def _no_boolean(value: object) -> object:
@@ -127,65 +117,4 @@ Age = Annotated[
     BeforeValidator(_no_boolean),
     Field(ge=0, le=MAX_AGE_S, allow_inf_nan=False),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": MAX_AGE_S, "default": 0}),
-]
-
-_TIME = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:[.,][0-9]+)?"
-    r"(Z|z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?"
-)
-FIRST, LAST = datetime(2000, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001 - agents' times are naive by contract
-_TIME_MESSAGE = "should be YYYY-MM-DD HH:MM:SS or ISO 8601, from 2000-01-01 to 2100-01-01"
-
-
-@lru_cache(maxsize=8192)
-def local_time(text: str, zone: tzinfo | None) -> str | None:
-    """Gives an agent's time as `YYYY-MM-DD HH:MM:SS`, an offset converted to the zone; None if it is not one.
-
-    Fractions are dropped, for MySQL would round them and MariaDB cut them. Cached: a report's containers share a time.
-    """
-    found = _TIME.fullmatch(text)
-    if not found:
-        return None
-    try:
-        at = datetime.fromisoformat(f"{found[1]} {found[2]}{(found[3] or '').upper()}")
-        local = to_zone(at.astimezone(UTC).replace(tzinfo=None), zone) if at.tzinfo else at
-    except (ValueError, OverflowError, OSError):  # February 30th; year 0 or 10000 after the conversion, on Windows 3001
-        return None
-    return local.isoformat(" ") if FIRST <= local <= LAST else None
-
-
-def _agent_time(text: str, info: ValidationInfo) -> str:
-    local = local_time(text.strip(), (info.context or {}).get("zone"))
-    if local is None:
-        raise ValueError  # the union around it says what is wrong
-    return local
-
-
-# What needs no change: a time of the agents' own form, on a day that every such month has.
-_PLAIN_TIME = (
-    r"^20[0-9]{2}-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
-    r" ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$"
-)
-
-
-def _time_schema(_source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-    """Most times match in Rust; Python sees only the others."""
-    plain = core_schema.str_schema(strict=True, pattern=_PLAIN_TIME)
-    other = handler(Annotated[str, AfterValidator(_agent_time)])
-    return core_schema.union_schema(
-        [plain, other], mode="left_to_right", custom_error_type="time", custom_error_message=_TIME_MESSAGE
-    )
-
-
-AgentTime = Annotated[
-    str,
-    GetPydanticSchema(_time_schema),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": r"^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-            r"(\.[0-9]{1,9})?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?$",
-            "description": "what the agent measured by its own clock; an offset is converted to the server's zone",
-        }
-    ),
 ]

@@ -2,7 +2,19 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Double, ForeignKey, Index, Integer, LargeBinary, MetaData, Table
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+)
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.types import TypeEngine
 
@@ -28,6 +40,21 @@ _INNODB: dict[str, Any] = {
     for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
 }
 
+
+def _host_details() -> list[Column[Any]]:
+    """What only some agents tell of a host. Disks in GiB, traffic in bytes since the host's start."""
+    return [
+        Column("os", Name),
+        Column("kernel", Name),
+        Column("uptime_s", BigInteger),
+        Column("load1", Double),
+        Column("disk_usage", Double),
+        Column("disk_total", Double),
+        Column("network_received", BigInteger),
+        Column("network_sent", BigInteger),
+    ]
+
+
 # One row per host, its latest state. A deleted host keeps its id and gives up its name (NULL).
 hosts = Table(
     "hosts",
@@ -48,6 +75,7 @@ hosts = Table(
     Column("containers_running", Integer),
     Column("interval_s", Double),
     Column("expected_by", Moment),
+    *_host_details(),
     **_INNODB,
 )
 
@@ -67,6 +95,7 @@ reports = Table(
     Column("memory_usage", Double),
     Column("memory_percentage", Double),
     Column("containers_count", Integer, nullable=False),
+    *_host_details(),
     Index("uq_reports_report_key", "report_key", unique=True),
     sqlite_with_rowid=False,
     **_INNODB,
@@ -88,6 +117,14 @@ containers = Table(
     Column("get_datetime", DateTime),
     Column("host_id", Id, ForeignKey("hosts.id", name="fk_containers_host"), nullable=False),
     Column("sampled_at", Moment, nullable=False),
+    # What only some agents tell.
+    Column("container_id", Name),
+    Column("image", Name),
+    Column("restart_count", Integer),
+    Column("exit_code", BigInteger),
+    Column("oom_killed", Boolean),
+    Column("health", Name),
+    Column("started_at", Moment),
     Index("ix_containers_host_sampled", "host_id", "sampled_at"),
     **_INNODB,
 )

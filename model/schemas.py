@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
-from model.fields import Age, AgentTime, Count, Metric, Name, Word
+from model.fields import Age, Count, ExitCode, Metric, Name, Total, Word
+from model.times import AgentTime, EngineTime
 
 MAX_CONTAINERS = 2_000
 MAX_BATCH = 500
@@ -41,7 +42,7 @@ SAMPLE: dict[str, Any] = {
 
 
 class HostSample(BaseModel):
-    """What an agent says of its host. `memory_usage` is in GiB, percentages are of the whole host."""
+    """What an agent says of its host: memory and disks in GiB, traffic in bytes since its start, % of all of it."""
 
     host_name: Name
     cpu_percentage: Metric = None
@@ -50,6 +51,14 @@ class HostSample(BaseModel):
     memory_usage: Metric = None
     memory_percentage: Metric = None
     get_datetime: AgentTime | None = None
+    os: Word | None = None
+    kernel: Word | None = None
+    uptime_s: Total = None
+    load1: Metric = None
+    disk_usage: Metric = None
+    disk_total: Metric = None
+    network_received: Total = None
+    network_sent: Total = None
 
 
 class ContainerSample(TypedDict):
@@ -67,6 +76,13 @@ class ContainerSample(TypedDict):
     memory_usage: NotRequired[Metric]
     memory_percentage: NotRequired[Metric]
     get_datetime: NotRequired[AgentTime | None]
+    container_id: NotRequired[Word | None]
+    image: NotRequired[Word | None]
+    restart_count: NotRequired[Count]
+    exit_code: NotRequired[ExitCode]
+    oom_killed: NotRequired[Annotated[bool, Field(strict=True)] | None]
+    health: NotRequired[Word | None]
+    started_at: NotRequired[EngineTime]
 
 
 class Report(BaseModel):
@@ -147,6 +163,14 @@ class HostOut(BaseModel):
     sampled_at: str | None = Field(description="UTC")
     containers_count: int | None
     containers_running: int | None
+    os: str | None
+    kernel: str | None
+    uptime_s: int | None
+    load1: float | None
+    disk_usage: float | None = Field(description="GiB")
+    disk_total: float | None = Field(description="GiB")
+    network_received: int | None = Field(description="bytes since the host's start")
+    network_sent: int | None = Field(description="bytes since the host's start")
 
 
 class ContainerOut(BaseModel):
@@ -165,6 +189,13 @@ class ContainerOut(BaseModel):
     host_id: int
     host_name: str
     sampled_at: str
+    container_id: str | None
+    image: str | None
+    restart_count: int | None
+    exit_code: int | None
+    oom_killed: bool | None
+    health: str | None
+    started_at: str | None = Field(description="UTC", examples=["2025-06-23T03:02:50.123456Z"])
 
 
 class DatabaseHealth(BaseModel):

@@ -33,6 +33,13 @@ def shown(row: Record) -> dict[str, object]:
         "host_id": row.host_id,
         "host_name": row.host_name,
         "sampled_at": utc_text(row.sampled_at),
+        "container_id": row.container_id,
+        "image": row.image,
+        "restart_count": row.restart_count,
+        "exit_code": row.exit_code,
+        "oom_killed": row.oom_killed,
+        "health": row.health,
+        "started_at": utc_text(row.started_at),
     }
 
 

@@ -40,6 +40,14 @@ def shown(row: Record, presence: Presence) -> dict[str, object]:
         "sampled_at": utc_text(row.sampled_at),
         "containers_count": row.containers_count,
         "containers_running": row.containers_running,
+        "os": row.os,
+        "kernel": row.kernel,
+        "uptime_s": row.uptime_s,
+        "load1": row.load1,
+        "disk_usage": row.disk_usage,
+        "disk_total": row.disk_total,
+        "network_received": row.network_received,
+        "network_sent": row.network_sent,
     }
 
 

@@ -59,20 +59,27 @@ def _real(*tests: str) -> Pass:
 
 
 PLAN: dict[str, tuple[Pass, ...]] = {
-    "database/rows.py": (_quick("test_rows.py"), _quick("test_intake.py", "test_idempotency.py")),
+    "database/rows.py": (_quick("test_rows.py"), _quick("test_intake.py", "test_idempotency.py", "test_details.py")),
     "database/batch.py": (_quick("test_moves.py", "test_presence.py"),),
     "database/waiting.py": (_quick("test_waiting.py"), _quick("test_writer.py")),
-    "database/dialect_mysql_text.py": (_quick("test_statements_text.py"), _real("test_statements.py")),
+    "database/dialect_mysql_text.py": (
+        _quick("test_statements_text.py"),
+        _real("test_statements.py", "test_details.py"),
+    ),
     "model/envelope.py": (_quick("test_codes.py"), _quick("test_docs.py", "test_envelope.py")),
-    "model/fields.py": (_quick("test_rules.py"), _quick("test_agent_times.py", "test_docs.py")),
-    "model/schemas.py": (_quick("test_report_forms.py"), _quick("test_docs.py", "test_reads.py", "test_operations.py")),
+    "model/fields.py": (_quick("test_rules.py"), _quick("test_details.py", "test_docs.py")),
+    "model/times.py": (_quick("test_rules.py"), _quick("test_agent_times.py", "test_details.py")),
+    "model/schemas.py": (
+        _quick("test_report_forms.py", "test_details.py"),
+        _quick("test_docs.py", "test_reads.py", "test_operations.py"),
+    ),
     "services/oddities.py": (_quick("test_odd_reports.py"), _quick("test_oddities.py")),
     "database/writer.py": (
         _quick("test_writer_queue.py", "test_writer_jobs.py"),
         _quick("test_deploy.py::test_nobody_kills_the_server_before_it_has_drained"),
         _quick("test_writer.py"),
     ),
-    "database/dialect_sqlite_json.py": (_quick("test_statements.py", "test_sqlite_sessions.py"),),
+    "database/dialect_sqlite_json.py": (_quick("test_statements.py", "test_sqlite_sessions.py", "test_details.py"),),
     "database/dialect_sqlite.py": (
         _quick("test_statements.py", "test_sqlite_sessions.py"),
         _quick("test_log_lines.py::test_echoed_statements_hold_no_value"),

@@ -1,6 +1,7 @@
 """What the agent makes of an engine's answers."""
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 
 from agent import engine
-from agent.containers import Use, cpu_percentage, memory
+from agent.containers import Use, cpu_percentage, memory, use_of
 from agent.engine import Engine, EngineError
+from agent.host import GIB
 from agent.notices import Notices
 from agent.sampler import Sampler
 from agent.settings import load
+from tests import recorded_stats
 from tests.fake_engine import DOCKER, PODMAN, STARTED, Fake, FakeEngine, running
 
 pytestmark = pytest.mark.agent
@@ -111,21 +114,47 @@ def test_cpu_is_in_percent_of_one_core(before: Use | None, now: Use, shown: floa
     assert cpu_percentage(before, now) == shown
 
 
-# Of cgroup v1 and v2 the page cache has other names; Podman tells none.
+@pytest.mark.parametrize(
+    ("recorded", "gib", "share"),
+    [
+        (recorded_stats.DOCKER_V1, (144052224 - 13197312) / GIB, 100 * (144052224 - 13197312) / 4294967296),
+        (recorded_stats.DOCKER_20_V2, (4194304 - 1253376) / GIB, 100 * (4194304 - 1253376) / 12544401408),
+        (recorded_stats.DOCKER_29_V2, (1556480 - 4096) / GIB, 100 * (1556480 - 4096) / 8217473024),
+        (recorded_stats.PODMAN_ROOTLESS, 1490853888 / GIB, 100 * 1490853888 / 33185812480),
+        (recorded_stats.PODMAN_UNLIMITED, 602112 / GIB, 100 * 602112 / (64 * GIB)),
+    ],
+)
+def test_memory_is_without_the_page_cache(recorded: dict[str, Any], gib: float, share: float) -> None:
+    shown = memory(recorded, 64 * GIB)
+    assert shown == {"memory_usage": pytest.approx(gib, abs=1e-6), "memory_percentage": pytest.approx(share, abs=1e-3)}
+
+
 @pytest.mark.parametrize(
     ("stats", "gib", "share"),
     [
-        ({"usage": 3 << 29, "limit": 4 << 30, "stats": {"total_inactive_file": 1 << 29, "inactive_file": 1}}, 1, 25),
-        ({"usage": 3 << 29, "limit": 4 << 30, "stats": {"inactive_file": 1 << 29, "anon": 5}}, 1, 25),
-        ({"usage": 3 << 29, "limit": 6 << 30}, 1.5, 25),
-        ({"usage": 1 << 30, "stats": {"inactive_file": 2 << 30}}, 1, None),
-        ({"usage": 1 << 30, "limit": 0, "stats": None}, 1, None),
+        ({"usage": 1 << 30, "stats": {"inactive_file": 2 << 30}}, 1, 25),
+        ({"usage": 1 << 30, "limit": 0, "stats": None}, 1, 25),
         ({}, None, None),
     ],
 )
-def test_memory_is_without_the_page_cache(stats: dict[str, Any], gib: float | None, share: float | None) -> None:
-    shown = memory({"memory_stats": stats})
-    assert (shown["memory_usage"], shown["memory_percentage"]) == (gib, share)
+def test_memory_of_an_odd_answer(stats: dict[str, Any], gib: float | None, share: float | None) -> None:
+    assert memory({"memory_stats": stats}, 4 * GIB) == {"memory_usage": gib, "memory_percentage": share}
+    assert memory({"memory_stats": stats}, math.inf)["memory_percentage"] is None
+
+
+def test_cpu_of_recorded_answers_is_what_docker_stats_shows() -> None:
+    earlier, later = recorded_stats.DOCKER_PAIR
+    found = cpu_percentage(use_of(earlier, STARTED), use_of(later, STARTED))
+    assert found == pytest.approx(recorded_stats.docker_stats(earlier, later), abs=0.005)
+    assert found == pytest.approx(0.107, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    "only", [recorded_stats.DOCKER_20_V2, recorded_stats.DOCKER_29_V2, recorded_stats.PODMAN_ROOTLESS]
+)
+def test_cpu_of_one_recorded_answer_is_not_made_up(only: dict[str, Any]) -> None:
+    """Their `precpu_stats` are empty: the formula would show the average since the container's start."""
+    assert cpu_percentage(None, use_of(only, STARTED)) is None
 
 
 def test_what_does_not_run_uses_nothing(socket: Path) -> None:

@@ -56,6 +56,15 @@ def test_a_batch_of_many_hosts_is_five_statements(service: Service) -> None:
     assert len(seen) == 5, seen
 
 
+def test_details_cost_a_batch_one_statement_more(service: Service) -> None:
+    plain, detailed = "web", {"container_name": "web", "image": "web:1"}
+    bodies = [report(f"detailed{n}", detailed if n % 2 else plain) for n in range(40)]
+    in_one_batch(service, bodies)
+    with statements(service) as seen:
+        assert codes(in_one_batch(service, bodies)) == [200] * 40
+    assert len(seen) == 6, seen
+
+
 def test_new_hosts_cost_a_transaction_of_their_own(service: Service) -> None:
     service.post(report("known"))
     with statements(service) as seen:

@@ -3,7 +3,17 @@ from typing import Any
 
 import pytest
 
-from database.rows import REPORT_BYTES, ROW_BYTES, Prepared, Row, byte_count, key_of, prepare
+from database.rows import (
+    HOST_COLUMNS,
+    HOST_DETAILS,
+    REPORT_BYTES,
+    ROW_BYTES,
+    Prepared,
+    Row,
+    byte_count,
+    key_of,
+    prepare,
+)
 from model.schemas import Report
 from tests.service import report
 
@@ -42,8 +52,18 @@ def test_what_a_container_leaves_out_is_filled_in() -> None:
 
 def test_a_host_is_stored_as_sent() -> None:
     host = {"cpu_percentage": 1.5, "cpu_cores": 2, "cpu_threads": 4, "memory_usage": 2.5, "memory_percentage": 3.5}
-    assert prepared(report("h", **host, get_datetime=AGENTS)).host == (1.5, 2, 4, 2.5, 3.5, AGENTS)
-    assert prepared(report("h")).host == (None, None, None, None, None, NOW)
+    nothing = (None,) * len(HOST_DETAILS)
+    assert prepared(report("h", **host, get_datetime=AGENTS)).host == (1.5, 2, 4, 2.5, 3.5, AGENTS, *nothing)
+    assert prepared(report("h")).host == (None, None, None, None, None, NOW, *nothing)
+    details = dict(zip(HOST_DETAILS, ("os", "kernel", 3, 0.5, 1.5, 2.5, 7, 8), strict=True))
+    assert prepared(report("h", **details)).host[len(HOST_COLUMNS) :] == tuple(details.values())
+
+
+def test_a_report_is_detailed_if_one_of_its_containers_is() -> None:
+    plain, told = {"container_name": "a"}, {"container_name": "b", "exit_code": None}
+    assert [prepared(report("h", *some)).detailed for some in ([plain], [plain, told], [])] == [False, True, False]
+    rows = rows_of(prepared(report("h", plain, {**told, "image": "i"})))
+    assert [row[9:] for row in rows] == [(None,) * 7, (None, "i", None, None, None, None, None)]
 
 
 @pytest.mark.parametrize("name", ["cpu_percentage", "memory_usage", "memory_percentage"])
@@ -57,13 +77,13 @@ def test_negative_zero_is_zero(name: str) -> None:
 def test_a_time_left_out_in_one_place_is_filled_in_there_alone() -> None:
     times = [{"container_name": "a", "get_datetime": AGENTS}, {"container_name": "b"}]
     made = prepared(report("h", *times, get_datetime=AGENTS))
-    assert [made.host[-1], *(row[-1] for row in rows_of(made))] == [AGENTS, AGENTS, NOW]
-    assert prepared(report("h", times[0])).host[-1] == NOW
+    assert [made.host[5], *(row[-1] for row in rows_of(made))] == [AGENTS, AGENTS, NOW]
+    assert prepared(report("h", times[0])).host[5] == NOW
 
 
 def test_a_time_alone_may_be_left_out() -> None:
     container = dict.fromkeys(("cpu_percentage", "memory_usage", "memory_percentage"), 1.5)
-    assert prepared(report("h", cpu_cores=2, memory_percentage=1.5)).host[-1] == NOW
+    assert prepared(report("h", cpu_cores=2, memory_percentage=1.5)).host[5] == NOW
     made = prepared(report("h", {"container_name": "c", **container}, get_datetime=AGENTS))
     assert rows_of(made)[0][-1] == NOW
 

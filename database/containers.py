@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, select
 
+from database.details import packed
 from database.pages import UNKNOWN, Key, Page, decode, fetch
+from database.rows import CONTAINER_DETAILS
 from model.models import containers, hosts
 from model.queries import ContainerQuery
 
@@ -22,6 +24,11 @@ _SORTS = {
     "memory_usage": Key(containers.c.memory_usage, unknown=UNKNOWN),
     "memory_percentage": Key(containers.c.memory_percentage, unknown=UNKNOWN),
 }
+_SHOWN = [
+    *(column for column in containers.c if column.name not in CONTAINER_DETAILS),
+    hosts.c.host_name,
+    packed(containers, CONTAINER_DETAILS),
+]
 _OF_HOSTS = {"host_id": hosts.c.id, "host_name": hosts.c.host_name}
 _OF_CONTAINERS = {name: containers.c[name] for name in ("status", "cluster_name", "node_name", "engine_type")}
 
@@ -49,7 +56,7 @@ def page(connection: Connection, query: ContainerQuery, host_id: int | None = No
 
 
 def _current() -> Select[tuple[object, ...]]:
-    statement = select(containers, hosts.c.host_name).join_from(hosts, containers, _CURRENT)
+    statement = select(*_SHOWN).join_from(hosts, containers, _CURRENT)
     return statement.with_hint(containers, _INDEX, "mysql").with_hint(containers, _INDEX, "mariadb")
 
 

@@ -20,9 +20,10 @@ from sqlalchemy import (
     update,
 )
 
+from database.details import packed
 from database.dialect import insert_ignore
 from database.pages import UNKNOWN, Key, Page, fetch
-from database.rows import Record
+from database.rows import HOST_DETAILS, Record
 from model.models import containers, hosts, reports, rollup_pending
 from model.queries import HostQuery
 from utils.utils import moment
@@ -105,7 +106,8 @@ def _purge_moments(connection: Connection, table: Any, column: Any, host_id: int
 
 _PRESENT = and_(hosts.c.deleted_at.is_(None), hosts.c.sampled_at.is_not(None))
 # Without the columns of our own housekeeping: the driver makes a value of each, for every host of a page.
-_SHOWN = [column for column in hosts.c if column.name not in ("created_at", "deleted_at", "interval_s")]
+_HIDDEN = ("created_at", "deleted_at", "interval_s", *HOST_DETAILS)
+_SHOWN = [*(column for column in hosts.c if column.name not in _HIDDEN), packed(hosts, HOST_DETAILS)]
 SORTS = {
     "host_name": Key(hosts.c.host_name),
     "id": Key(hosts.c.id),

@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from database import containers
-from database.rows import Record
+from database.details import unpacked
+from database.rows import CONTAINER_DETAILS, Record
 from model.envelope import Envelope
 from model.queries import ContainerQuery
 from model.schemas import ContainerOut
@@ -15,6 +16,15 @@ from routers.docs import LISTED, refusals
 from utils.utils import utc_text
 
 router = APIRouter(prefix="/api/containers", tags=["containers"])
+
+
+def _details(text: str | None) -> dict[str, object]:
+    found = unpacked(text, CONTAINER_DETAILS)
+    if found["oom_killed"] is not None:
+        found["oom_killed"] = bool(found["oom_killed"])
+    if found["started_at"] is not None:
+        found["started_at"] = f"{str(found['started_at']).replace(' ', 'T')}Z"
+    return found
 
 
 def shown(row: Record) -> dict[str, object]:
@@ -33,13 +43,7 @@ def shown(row: Record) -> dict[str, object]:
         "host_id": row.host_id,
         "host_name": row.host_name,
         "sampled_at": utc_text(row.sampled_at),
-        "container_id": row.container_id,
-        "image": row.image,
-        "restart_count": row.restart_count,
-        "exit_code": row.exit_code,
-        "oom_killed": row.oom_killed,
-        "health": row.health,
-        "started_at": utc_text(row.started_at),
+        **_details(row.details),
     }
 
 

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from database import containers, hosts
 from database.database import Database
+from database.details import unpacked
 from database.hosts import Presence
-from database.rows import Record
+from database.rows import HOST_DETAILS, Record
 from database.writer import ACK_TIMEOUT_S, Writer
 from model.envelope import Code, Envelope, Failure, ok, unavailable
 from model.queries import MAX_ID, ContainerQuery, HostQuery
@@ -40,14 +41,7 @@ def shown(row: Record, presence: Presence) -> dict[str, object]:
         "sampled_at": utc_text(row.sampled_at),
         "containers_count": row.containers_count,
         "containers_running": row.containers_running,
-        "os": row.os,
-        "kernel": row.kernel,
-        "uptime_s": row.uptime_s,
-        "load1": row.load1,
-        "disk_usage": row.disk_usage,
-        "disk_total": row.disk_total,
-        "network_received": row.network_received,
-        "network_sent": row.network_sent,
+        **unpacked(row.details, HOST_DETAILS),
     }
 
 

@@ -134,8 +134,8 @@ def test_one_container_more_is_refused(sqlite: Service) -> None:
 
 @pytest.mark.parametrize("path", INTAKES)
 def test_unknown_fields_are_ignored(sqlite: Service, path: str) -> None:
-    container = {"container_name": "c", "image": {"tag": [1, None]}}
-    body = {**report("unknown", container, kernel="6.1"), "version": 3, "node_name": "not-this"}
+    container = {"container_name": "c", "labels": {"tag": [1, None]}}
+    body = {**report("unknown", container, swap="6.1"), "version": 3, "node_name": "not-this"}
     assert stored(sqlite.post(body, path))["containers_count"] == 1
     assert host_of(sqlite, "unknown")["containers_count"] == 1
 

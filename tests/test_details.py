@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import jsonschema_rs
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
+from model.times import EngineTime
 from tests.intake import containers_of, host_of, refused, stored, unwritten
 from tests.service import Service, report
 
@@ -92,6 +95,35 @@ def test_a_containers_words_arrive_as_they_are(service: Service, name: str, text
 def test_a_start_is_a_moment(service: Service, sent: str, shown: str | None) -> None:
     stored(service.post(report("started", {"container_name": "c", "started_at": sent})))
     assert containers_of(service, "started")[0]["started_at"] == shown
+
+
+@pytest.mark.parametrize(
+    ("sent", "good"),
+    [
+        (None, True),
+        ("2026-11-26T11:40:59Z", True),
+        ("2026-11-26T23:59:59.800585283Z", True),
+        ("2026-13-01T00:00:00Z", False),
+        ("2026-11-26T24:00:00Z", False),
+        ("at noon", False),
+        (7, False),
+    ],
+)
+def test_the_document_says_what_a_start_is(sent: object, good: bool) -> None:  # noqa: FBT001 - a case
+    document = TypeAdapter(EngineTime).json_schema()
+    assert jsonschema_rs.is_valid(document, sent) is good
+    if good:
+        TypeAdapter(EngineTime).validate_python(sent)
+    else:
+        with pytest.raises(ValidationError):
+            TypeAdapter(EngineTime).validate_python(sent)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "1999-12-31T23:59:59Z"])
+def test_a_start_that_is_none_is_called_so(text: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(EngineTime).validate_python(text)
+    assert caught.value.errors()[0]["type"] == "time"
 
 
 @pytest.mark.parametrize(

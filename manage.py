@@ -117,37 +117,47 @@ def demo(count: int, containers: int, hours: int, every: int) -> None:
     """Fill the empty database with a made-up fleet, to look at the service before there are agents."""
     settings = _settings()
     dialect, zone = dialect_for(settings), zone_of(settings)
-    size, period_s = (count, containers), (hours * 3_600, every)
+    plan = past.Plan(count, containers, hours * 3_600, every)
     with _engine(settings) as engine:
         schema.prepare(engine, dialect, migrate=True, zone=zone)
-        with click.progressbar(length=past.count(size, period_s), label="reports") as bar:
+        with click.progressbar(length=plan.count, label="reports") as bar:
             try:
-                written = past.fill(engine, dialect, zone, size=size, period_s=period_s, progress=bar.update)
+                past.fill(engine, dialect, zone, plan, bar.update)
             except past.NotEmpty:
                 raise click.ClickException("the database has hosts already; name another one in DATABASE_URL") from None
-    click.echo(f"{written} reports of {count} hosts are stored")
+    click.echo(f"{plan.count} reports of {count} hosts are stored")
+
+
+def _address(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    """An HTTP address as it is; raises BadParameter for anything else."""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise click.BadParameter("should be http://host:port")
+    return text
 
 
 @cli.command("load")
-@click.option("--server", default="http://127.0.0.1:8000", show_default=True, help="The server's address.")
+@click.option("--server", callback=_address, default="http://127.0.0.1:8000", show_default=True)
 @click.option("--hosts", "count", type=click.IntRange(1, 20_000), default=1_000, show_default=True)
 @click.option("--containers", type=click.IntRange(0, 2_000), default=20, show_default=True, help="Of each host.")
 @click.option("--interval", type=click.FloatRange(0.1, 3_600), default=10, show_default=True, help="Seconds.")
 @click.option("--seconds", type=click.FloatRange(1, 86_400), default=60, show_default=True, help="How long.")
 def load(server: str, count: int, containers: int, interval: float, seconds: float) -> None:
     """Drive a running server like so many agents, to size its machine; it stores the hosts `load-...`."""
-    if urlsplit(server).scheme not in ("http", "https") or not urlsplit(server).hostname:
-        raise click.BadParameter("should be http://host:port", param_hint="--server")
     click.echo(
         f"{count} hosts with {containers} containers, every {interval:g} s: {count / interval:,.1f} reports/s are due"
     )
     allow_connections()
     fleet = Load(server, count, containers, interval)
     asyncio.run(fleet.run(seconds, click.echo))
-    click.echo(f"in all: {fleet.summary(0, seconds)}")
+    click.echo(f"in all: {fleet.summary(seconds)}")
     if fleet.skipped:
         click.echo(f"{fleet.skipped} reports were not sent: their hosts had {MAX_UNANSWERED} unanswered ones each")
-    if fleet.others() or fleet.skipped:
+    if fleet.others or fleet.skipped:
         sys.exit(1)
 
 

@@ -10,7 +10,10 @@ from sqlalchemy import ColumnElement, Table, case, func
 
 
 def packed(table: Table, names: Sequence[str]) -> ColumnElement[str | None]:
-    """The columns of these names as one JSON array, in their order; NULL if all of them are."""
+    """The columns of these names as one JSON array, in their order; NULL if all of them are.
+
+    Older SQLite libraries (seen with 3.40) give 15 digits of a number there.
+    """
     columns = [table.c[name] for name in names]
     return case((func.coalesce(*columns).is_not(None), func.json_array(*columns))).label("details")
 

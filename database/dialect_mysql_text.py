@@ -69,7 +69,7 @@ def _careful(row: Row, metrics: str) -> str:
     return f"{','.join(map(literal, row[:5]))},{metrics},'{row[8]}'"
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
 def _details(values: Row) -> str:
     """Cached: of one report to the next hardly any container's details change."""
     return ",".join(map(literal, values))

@@ -10,10 +10,11 @@ import math
 import ssl
 import time
 import uuid
+from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from http import HTTPStatus
 from urllib.parse import SplitResult, urlsplit
 
 import httptools
@@ -27,25 +28,20 @@ MAX_UNANSWERED = 4
 LINE_S = 10.0
 
 
-class Answer(NamedTuple):
-    """How one report ended: after how long since it was due, and with what; `said` is empty for 200."""
-
-    took_s: float
-    said: str
-
-
 class Load:
     """A fleet, and what became of its reports."""
 
     def __init__(self, server: str, hosts: int, containers: int, interval_s: float) -> None:
-        self._server = urlsplit(server)
-        self._fleet = [_Agent(self._server, number, containers) for number in range(hosts)]
+        address = urlsplit(server)
+        tls = ssl.create_default_context() if address.scheme == "https" else None
+        self._fleet = [_Agent(_Line(address, tls), _report(number, containers)) for number in range(hosts)]
         self._interval_s = interval_s
-        self.answers: list[Answer] = []
+        self.took_ms = array("d")
+        self.others: Counter[str] = Counter()
         self.skipped = 0
 
     async def run(self, seconds: float, tell: Callable[[str], None]) -> None:
-        """Sends for so long, then waits for what is still unanswered."""
+        """Sends for so long, then waits for what is still unanswered; tells how it goes every ten seconds."""
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for number, agent in enumerate(self._fleet):
@@ -55,18 +51,14 @@ class Load:
         for agent in self._fleet:
             agent.close()
 
-    def summary(self, since: int, seconds: float) -> str:
-        """One line about the answers from a place in `answers` on."""
-        answers = self.answers[since:]
-        stored = sorted(answer.took_s * 1000 for answer in answers if not answer.said)
-        text = f"{len(stored) / seconds:,.1f} reports/s"
-        if stored:
-            text += f", p50 {stored[len(stored) // 2]:,.0f} ms, p99 {stored[len(stored) * 99 // 100]:,.0f} ms"
-        return ", ".join([text, *(f"{count} x {said}" for said, count in self.others(since).most_common())])
-
-    def others(self, since: int = 0) -> Counter[str]:
-        """Everything that was not a 200, by what it was."""
-        return Counter(answer.said for answer in self.answers[since:] if answer.said)
+    def summary(self, seconds: float, since: int = 0, others: Counter[str] | None = None) -> str:
+        """One line about the last so many seconds: the answers from a place on, and whatever was not 200."""
+        took = sorted(self.took_ms[since:])
+        text = f"{len(took) / seconds:,.1f} reports/s"
+        if took:
+            text += f", p50 {_share(took, 50):,.0f} ms, p99 {_share(took, 99):,.0f} ms"
+        counted = self.others - (others or Counter())
+        return ", ".join([text, *(f"{count} x {said}" for said, count in counted.most_common())])
 
     async def _sends(self, agent: "_Agent", first: float, until: float, group: asyncio.TaskGroup) -> None:
         for turn in range(math.ceil(round((until - first) / self._interval_s, 6))):
@@ -79,31 +71,39 @@ class Load:
 
     async def _send(self, agent: "_Agent", due: float) -> None:
         said = await agent.send()
-        self.answers.append(Answer(time.monotonic() - due, said))
+        if said:
+            self.others[said] += 1
+        else:
+            self.took_ms.append((time.monotonic() - due) * 1000)
 
     async def _tells(self, until: float, tell: Callable[[str], None]) -> None:
         while (left_s := until - time.monotonic()) > 0:
-            since, seconds = len(self.answers), min(LINE_S, left_s)
+            since, others, seconds = len(self.took_ms), self.others.copy(), min(LINE_S, left_s)
             await asyncio.sleep(seconds)
-            tell(self.summary(since, seconds))
+            tell(self.summary(seconds, since, others))
+
+
+def _share(ordered: Sequence[float], percent: int) -> float:
+    """The value that so many percent do not exceed."""
+    return ordered[(len(ordered) * percent - 1) // 100]
 
 
 class _Agent:
-    """One host: its report, made once, and its connections, one for each report that is on its way."""
+    """One host: its report, and its connections, one for each report that is on its way."""
 
-    def __init__(self, server: SplitResult, number: int, containers: int) -> None:
-        self._server = server
-        self._body = _body(number, containers)
+    def __init__(self, line: "_Line", report: bytes) -> None:
+        self._line = line
+        self._report = report
         self._idle: list[_Connection] = []
         self.unanswered = 0
 
     async def send(self) -> str:
         """Sends the report under a new key, and gives what was not a 200 in words."""
         self.unanswered += 1
-        connection = self._idle.pop() if self._idle else _Connection(self._server)
+        connection = self._connection()
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                status, body = await connection.post(self._body, uuid.uuid4().hex)
+                status, body = await connection.post(self._report, uuid.uuid4().hex)
         except TimeoutError:
             connection.close()
             return f"no answer within {TIMEOUT_S:.0f} s"
@@ -112,42 +112,71 @@ class _Agent:
             return f"no connection ({type(error).__name__})"
         finally:
             self.unanswered -= 1
-        if connection.is_open:
-            self._idle.append(connection)
-        return "" if status == 200 else f"{status} {_code(body)}"  # noqa: PLR2004 - OK
+        self._idle.append(connection)
+        return "" if status == HTTPStatus.OK else f"{status} {_code(body)}"
 
     def close(self) -> None:
         """Ends the connections."""
         while self._idle:
             self._idle.pop().close()
 
+    def _connection(self) -> "_Connection":
+        """One that is open still, if there is any."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open:
+                return connection
+            connection.close()
+        return _Connection(self._line)
+
+
+class _Line:
+    """Where the server is, and how a request to it begins."""
+
+    def __init__(self, address: SplitResult, tls: ssl.SSLContext | None) -> None:
+        self._address = address
+        self._tls = tls
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Raises OSError."""
+        port = self._address.port or (443 if self._tls else 80)
+        return await asyncio.open_connection(self._address.hostname, port, ssl=self._tls)
+
+    def head(self, length: int, key: str) -> bytes:
+        """Everything before the body."""
+        return (
+            f"POST {self._address.path.rstrip('/')}/api/resources HTTP/1.1\r\nHost: {self._address.netloc}\r\n"
+            f"Content-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: {length}\r\n"
+            f"Idempotency-Key: {key}\r\n\r\n"
+        ).encode()
+
 
 class _Connection:
     """HTTP over one connection, which is made when it is first needed."""
 
-    def __init__(self, server: SplitResult) -> None:
-        self._server = server
+    def __init__(self, line: _Line) -> None:
+        self._line = line
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     @property
     def is_open(self) -> bool:
-        return self._streams is not None
+        """Whether the next request may go this way: nobody has ended it."""
+        return self._streams is not None and not self._streams[0].at_eof()
 
     async def post(self, body: bytes, key: str) -> tuple[int, bytes]:
         """Status and body of the answer. Raises OSError, EOFError or HttpParserError."""
-        self._streams = self._streams or await self._connected()
+        self._streams = self._streams or await self._line.connect()
         reader, writer = self._streams
-        writer.write(self._head(body, key) + body)
-        answer = _Body()
-        parser = httptools.HttpResponseParser(answer)
+        writer.write(self._line.head(len(body), key) + body)
+        answer = _Answer()
         while not answer.complete:
             data = await reader.read(1 << 16)
             if not data:
                 raise EOFError
-            parser.feed_data(data)
-        if not parser.should_keep_alive():
+            answer.parser.feed_data(data)
+        if not answer.keeps_alive:
             self.close()
-        return parser.get_status_code(), bytes(answer.body)
+        return answer.parser.get_status_code(), bytes(answer.body)
 
     def close(self) -> None:
         """Gives the connection up."""
@@ -155,34 +184,25 @@ class _Connection:
             self._streams[1].close()
         self._streams = None
 
-    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        tls = ssl.create_default_context() if self._server.scheme == "https" else None
-        port = self._server.port or (443 if tls else 80)
-        return await asyncio.open_connection(self._server.hostname, port, ssl=tls)
 
-    def _head(self, body: bytes, key: str) -> bytes:
-        return (
-            f"POST {self._server.path.rstrip('/')}/api/resources HTTP/1.1\r\nHost: {self._server.netloc}\r\n"
-            f"Content-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n"
-            f"Idempotency-Key: {key}\r\n\r\n"
-        ).encode()
-
-
-class _Body:
-    """Collects what the parser finds."""
+class _Answer:
+    """Collects what the parser finds, by the names that it calls."""
 
     def __init__(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
         self.body = bytearray()
-        self.complete = False
+        self.complete = self.keeps_alive = False
 
     def on_body(self, part: bytes) -> None:
+        """A piece of the body."""
         self.body += part
 
     def on_message_complete(self) -> None:
-        self.complete = True
+        """The end; only now the parser knows whether the connection lives on."""
+        self.complete, self.keeps_alive = True, self.parser.should_keep_alive()
 
 
-def _body(number: int, containers: int) -> bytes:
+def _report(number: int, containers: int) -> bytes:
     """A host's report without its times, which the server fills in: so one is right at every moment."""
     report = shapes.report(shapes.host(number, containers), datetime.now())  # noqa: DTZ005 - agents' times are naive
     report["host"]["host_name"] = report["host"]["host_name"].replace("demo-", "load-", 1)

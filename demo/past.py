@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import tzinfo
 from itertools import islice
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
 
@@ -25,38 +26,41 @@ class NotEmpty(Exception):
     """The database has hosts already: a made-up fleet must not stand among real ones."""
 
 
-def fill(
-    engine: Engine,
-    dialect: Dialect,
-    zone: tzinfo | None,
-    *,
-    size: tuple[int, int],
-    period_s: tuple[int, int],
-    progress: Callable[[int], None],
-) -> int:
-    """Writes the reports, the oldest first, and gives how many.
+class Plan(NamedTuple):
+    """So many hosts with so many containers each, from a while ago on, and how often each of them reports."""
 
-    `size` is hosts and containers of each, `period_s` the time that is filled and the pause between two reports of a
-    host. Raises NotEmpty.
-    """
+    hosts: int
+    containers: int
+    span_s: int
+    every_s: int
+
+    @property
+    def turns(self) -> int:
+        """How often a host reports in all."""
+        return self.span_s // self.every_s
+
+    @property
+    def count(self) -> int:
+        """How many reports there are."""
+        return sum(len(self.reporting(turn)) for turn in range(self.turns))
+
+    def reporting(self, turn: int) -> range:
+        """The hosts that report then: of several the last one goes dark."""
+        dark = self.hosts > 1 and turn >= self.turns * DARK
+        return range(self.hosts - dark)
+
+
+def fill(engine: Engine, dialect: Dialect, zone: tzinfo | None, plan: Plan, progress: Callable[[int], None]) -> None:
+    """Writes the reports, the oldest first; tells how many at a time. Raises NotEmpty."""
     with engine.connect() as connection:
         if hosts.are_there(connection):
             raise NotEmpty
         packet, now = dialect.facts(connection).max_packet // 2, dialect.now(connection)
         connection.rollback()
-        ids, written = HostIds(), 0
-        reports = _reports(dialect, zone, now, size, period_s)
+        ids, reports = HostIds(), _reports(dialect, zone, now, plan)
         while batch := list(islice(reports, BATCH)):
             _write(connection, dialect, ids, batch, packet)
-            written += len(batch)
             progress(len(batch))
-    return written
-
-
-def count(size: tuple[int, int], period_s: tuple[int, int]) -> int:
-    """How many reports `fill` writes."""
-    turns = period_s[0] // period_s[1]
-    return size[0] * turns - sum(_is_dark(turn, turns) for turn in range(turns)) * (size[0] > 1)
 
 
 def _write(connection: Connection, dialect: Dialect, ids: HostIds, batch: list[Prepared], packet: int) -> None:
@@ -66,21 +70,14 @@ def _write(connection: Connection, dialect: Dialect, ids: HostIds, batch: list[P
     connection.commit()
 
 
-def _reports(
-    dialect: Dialect, zone: tzinfo | None, now: int, size: tuple[int, int], period_s: tuple[int, int]
-) -> Iterator[Prepared]:
+def _reports(dialect: Dialect, zone: tzinfo | None, now: int, plan: Plan) -> Iterator[Prepared]:
     """Each host a little after the one before it, as agents are started."""
-    fleet = [shapes.host(number, size[1]) for number in range(size[0])]
-    turns = period_s[0] // period_s[1]
-    for turn in range(turns):
-        for number, host in enumerate(fleet):
-            if number and number == len(fleet) - 1 and _is_dark(turn, turns):
-                continue
-            before_s = (turns - turn - number / len(fleet)) * period_s[1]
+    fleet = [shapes.host(number, plan.containers) for number in range(plan.hosts)]
+    for turn in range(plan.turns):
+        for number in plan.reporting(turn):
+            before_s = (plan.turns - turn - number / plan.hosts) * plan.every_s
             at = now - int(before_s * SECOND)
-            report = Report.model_validate(shapes.report(host, to_zone(moment(at), zone)), context={"zone": zone})
+            report = Report.model_validate(
+                shapes.report(fleet[number], to_zone(moment(at), zone)), context={"zone": zone}
+            )
             yield prepare(report, key=None, received_at=at, now_local="", dialect=dialect)
-
-
-def _is_dark(turn: int, turns: int) -> bool:
-    return turn >= turns * DARK

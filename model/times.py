@@ -89,9 +89,10 @@ def utc_moment(text: str) -> str | None:
 
 
 def _engine_time(text: str | None) -> str | None:
-    if text is None or text.startswith(_NEVER):
+    text = (text or "").strip()
+    if not text or text.startswith(_NEVER):
         return None
-    at = utc_moment(text.strip())
+    at = utc_moment(text)
     if at is None:
         raise PydanticCustomError("time", _TIME_MESSAGE)
     return at

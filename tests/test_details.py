@@ -30,6 +30,7 @@ CONTAINER = {
 }
 STARTED = {"started_at": "2026-11-26T11:40:59.800585283Z"}
 SHOWN = {**CONTAINER, "started_at": "2026-11-26T11:40:59.800585Z"}
+WORDS = ["it's", 'a "b"', "back\\slash", "서버 🐳", "%s ? :x $1 `", "', 1); --"]
 HOST_NULLS, CONTAINER_NULLS = dict.fromkeys(HOST), dict.fromkeys(SHOWN)
 
 
@@ -61,21 +62,21 @@ def test_what_is_not_told_is_null(service: Service) -> None:
 
 def test_empty_words_are_nothing(service: Service) -> None:
     words = dict.fromkeys(("container_id", "image", "health"), " ")
-    nothing = {**words, "restart_count": None, "exit_code": None, "oom_killed": None, "started_at": None}
+    nothing = {**words, "restart_count": None, "exit_code": None, "oom_killed": None, "started_at": ""}
     stored(service.post(report("blank", {"container_name": "c", **nothing}, os="", kernel=" ", load1=None)))
     assert details_of(host_of(service, "blank"), HOST) == HOST_NULLS
     assert details_of(containers_of(service, "blank")[0], SHOWN) == CONTAINER_NULLS
 
 
 @pytest.mark.parametrize("name", ["os", "kernel"])
-@pytest.mark.parametrize("text", ["it's", 'a "b"', "back\\slash", "서버 🐳", "%s ? :x $1 `", "', 1); --"])
+@pytest.mark.parametrize("text", WORDS)
 def test_a_hosts_words_arrive_as_they_are(service: Service, name: str, text: str) -> None:
     stored(service.post(report("words", "c", **{name: text})))
     assert host_of(service, "words")[name] == text
 
 
 @pytest.mark.parametrize("name", ["container_id", "image", "health"])
-@pytest.mark.parametrize("text", ["it's", 'a "b"', "back\\slash", "서버 🐳", "%s ? :x $1 `", "', 1); --"])
+@pytest.mark.parametrize("text", WORDS)
 def test_a_containers_words_arrive_as_they_are(service: Service, name: str, text: str) -> None:
     stored(service.post(report("words", {"container_name": text, name: text})))
     [container] = containers_of(service, "words")

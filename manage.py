@@ -120,12 +120,12 @@ def demo(count: int, containers: int, hours: int, every: int) -> None:
     plan = past.Plan(count, containers, hours * 3_600, every)
     with _engine(settings) as engine:
         schema.prepare(engine, dialect, migrate=True, zone=zone)
-        with click.progressbar(length=plan.count, label="reports") as bar:
+        with click.progressbar(length=plan.total, label="reports") as bar:
             try:
                 past.fill(engine, dialect, zone, plan, bar.update)
             except past.NotEmpty:
                 raise click.ClickException("the database has hosts already; name another one in DATABASE_URL") from None
-    click.echo(f"{plan.count} reports of {count} hosts are stored")
+    click.echo(f"{plan.total} reports of {count} hosts are stored")
 
 
 def _address(_context: click.Context, _option: click.Parameter, text: str) -> str:

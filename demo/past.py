@@ -40,7 +40,7 @@ class Plan(NamedTuple):
         return self.span_s // self.every_s
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """How many reports there are."""
         return sum(len(self.reporting(turn)) for turn in range(self.turns))
 

@@ -27,7 +27,8 @@ agent: $(VENV)/.installed-agent ## report this machine and its containers to a s
 
 # A database of its own: a made-up fleet is not for the one that agents report to.
 demo: $(VENV)/.installed ## fill data/demo.db with a made-up fleet, then serve it
-	@test -e data/demo.db || env DATABASE_URL=sqlite:///data/demo.db $(BIN)/python manage.py demo || { rm -f data/demo.db*; exit 1; }
+	@test -e data/demo.db || { rm -f data/unfinished.db*; \
+		env DATABASE_URL=sqlite:///data/unfinished.db $(BIN)/python manage.py demo && mv data/unfinished.db data/demo.db; }
 	@exec env DATABASE_URL=sqlite:///data/demo.db SERVER_HOST="$${SERVER_HOST:-127.0.0.1}" $(BIN)/python main.py
 
 # Two processes, each with database servers of its own, as one alone mostly waits for them. Of servers that are not ours

@@ -3,6 +3,7 @@
 import math
 import random
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 DAY_S, HOUR_S = 86_400, 3_600
@@ -12,12 +13,15 @@ CORES, MEMORY_GIB = (4, 8, 16, 32), (16, 32, 64, 128)
 # Of a hundred hours of a container so many bring a spike; one of so many days a restart.
 SPIKES_PERCENT, RESTART_DAYS = 4, 3
 SPIKE_S, RESTART_S, LEAK_S = 900, 120, 2 * DAY_S
+_EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001 - agents' times are naive by contract
 
 
 class Container(NamedTuple):
     """What stays the same of a container. CPU in % of one core, memory in GiB at rest and after a leak."""
 
     name: str
+    id: str
+    image: str
     engine: str
     cluster: str
     cpu: float
@@ -53,6 +57,8 @@ def _container(dice: random.Random, number: int, each: int, role: str) -> Contai
     leak = dice.uniform(0.2, 1) if dice.random() < 0.1 else 0  # noqa: PLR2004 - the one in ten that everyone has
     return Container(
         name=f"{kind}-{each:02}",
+        id=f"{dice.getrandbits(48):012x}",
+        image=f"registry.example/{kind}:{dice.randrange(1, 5)}.{dice.randrange(20)}",
         engine=ENGINES[number % len(ENGINES)],
         cluster=f"demo-{'abc'[number % 3]}",
         cpu=dice.lognormvariate(1.5, 1),
@@ -64,7 +70,7 @@ def _container(dice: random.Random, number: int, each: int, role: str) -> Contai
 
 def report(one: Host, at: datetime) -> dict[str, Any]:
     """What the host reports at a local time, as the intake takes it."""
-    second = int((at - datetime(2000, 1, 1)).total_seconds())  # noqa: DTZ001 - agents' times are naive by contract
+    second = int((at - _EPOCH).total_seconds())
     share = _daily(second + one.phase) * one.busy
     shown = [_shown(each, one, second, share, at) for each in one.containers]
     used = sum(container["cpu_percentage"] for container in shown) / one.cores
@@ -78,8 +84,24 @@ def report(one: Host, at: datetime) -> dict[str, Any]:
             "memory_usage": round(memory, 2),
             "memory_percentage": round(memory / one.memory * 100, 1),
             "get_datetime": _text(at),
+            **_details(one, second, share),
         },
         "containers": shown,
+    }
+
+
+def _details(one: Host, second: int, share: float) -> dict[str, Any]:
+    """Disks fill up by the month, traffic grows from a start at the beginning of the year."""
+    uptime_s = second % (365 * DAY_S)
+    return {
+        "os": "Debian GNU/Linux 12 (bookworm)",
+        "kernel": "6.1.0-28-amd64",
+        "uptime_s": uptime_s,
+        "load1": round(one.cores * share, 2),
+        "disk_usage": round(100 + 300 * (second % (30 * DAY_S)) / (30 * DAY_S), 1),
+        "disk_total": 500.0,
+        "network_received": uptime_s * 40_000,
+        "network_sent": uptime_s * 25_000,
     }
 
 
@@ -108,20 +130,49 @@ def _shown(one: Container, on: Host, second: int, share: float, at: datetime) ->
         "memory_usage": round(memory, 3),
         "memory_percentage": round(memory / on.memory * 100, 2),
         "get_datetime": _text(at - timedelta(seconds=1)),
+        "container_id": one.id,
+        "image": one.image,
+        "restart_count": 0,
+        "exit_code": 137 if status == "exited" else None,
+        "oom_killed": status == "exited",
+        "health": "healthy" if status == "running" else None,
+        "started_at": None if status == "created" else f"{_started(one, on, second).isoformat()}Z",
     }
 
 
+def _started(one: Container, on: Host, second: int) -> datetime:
+    """When its last restart ended, or a fortnight ago at the least."""
+    for day in range(second // DAY_S, second // DAY_S - 14, -1):
+        begins = _restart(one.name, on.name, day)
+        if begins is not None and begins + RESTART_S <= second:
+            return _EPOCH + timedelta(seconds=begins + RESTART_S)
+    return _EPOCH + timedelta(days=second // DAY_S - 14)
+
+
 def _spikes(one: Container, on: Host, second: int) -> bool:
-    """A quarter of an hour, in few hours: the same ones whenever this hour is asked for."""
-    dice = random.Random(f"spike {on.name} {one.name} {second // HOUR_S}")  # noqa: S311 - made up
-    begins = dice.uniform(0, HOUR_S - SPIKE_S)
-    return dice.random() * 100 < SPIKES_PERCENT and begins <= second % HOUR_S < begins + SPIKE_S
+    begins = _spike(one.name, on.name, second // HOUR_S)
+    return begins is not None and begins <= second < begins + SPIKE_S
 
 
 def _restarts(one: Container, on: Host, second: int) -> bool:
-    dice = random.Random(f"restart {on.name} {one.name} {second // DAY_S}")  # noqa: S311 - made up
-    begins = dice.uniform(0, DAY_S - RESTART_S)
-    return dice.random() * RESTART_DAYS < 1 and begins <= second % DAY_S < begins + RESTART_S
+    begins = _restart(one.name, on.name, second // DAY_S)
+    return begins is not None and begins <= second < begins + RESTART_S
+
+
+# Both are the same whenever they are asked for, which every report does: making dice costs more than all else of it.
+@lru_cache(maxsize=100_000)
+def _spike(name: str, host_name: str, hour: int) -> int | None:
+    """The second in which a quarter of an hour begins, in few hours."""
+    dice = random.Random(f"spike {host_name} {name} {hour}")  # noqa: S311 - made up
+    begins = hour * HOUR_S + dice.randrange(HOUR_S - SPIKE_S)
+    return begins if dice.random() * 100 < SPIKES_PERCENT else None
+
+
+@lru_cache(maxsize=100_000)
+def _restart(name: str, host_name: str, day: int) -> int | None:
+    dice = random.Random(f"restart {host_name} {name} {day}")  # noqa: S311 - made up
+    begins = day * DAY_S + dice.randrange(DAY_S - RESTART_S)
+    return begins if dice.random() * RESTART_DAYS < 1 else None
 
 
 def _text(at: datetime) -> str:

@@ -95,6 +95,12 @@ def test_a_server_that_is_not_there_is_told() -> None:
     assert lines[-1] == "in all: 0.0 reports/s, 2 x no connection (ConnectionRefusedError)"
 
 
+@pytest.mark.parametrize("option", ["--interval", "--seconds"])
+def test_a_number_that_is_none_is_refused(option: str) -> None:
+    status, lines = load(option, "nan")
+    assert (status, lines[-1]) == (2, f"Error: Invalid value for '{option}': should be a number")
+
+
 @pytest.mark.parametrize("address", ["monitor:8000", "ftp://monitor", "http://", "http://[::1", "http://a:99999"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     status, lines = load("--server", address)

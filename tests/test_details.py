@@ -102,6 +102,7 @@ def test_a_start_is_a_moment(service: Service, sent: str, shown: str | None) -> 
     ("sent", "good"),
     [
         (None, True),
+        ("", True),
         ("2026-11-26T11:40:59Z", True),
         ("2026-11-26T23:59:59.800585283Z", True),
         ("2026-13-01T00:00:00Z", False),

@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 # The server's limits of a batch are 500 reports and 2 MiB; a live report waits for one batch at most.
 BATCH_REPORTS, BATCH_BYTES = 250, 1 << 20
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 64.0
+# Of what Retry-After asks for: a proxy that says a day would mute the host for a day.
+LONGEST_ASKED_S = 300.0
+# After so many single reports batches are tried again, with two.
+SINGLES = 100
 # Sent again, a report would be refused again; anything else may be different next time.
 FINAL = frozenset({400, 413, 415, 422})
 FINAL_CODES = frozenset({"BAD_JSON", "BAD_REQUEST", "TOO_LARGE", "UNSUPPORTED", "VALIDATION", "KEY_MISMATCH"})
@@ -30,11 +34,11 @@ _NO_BATCH = FINAL | {404, 405}
 
 
 class Later(Exception):
-    """Not delivered this time; not before so many seconds have passed."""
+    """Not delivered this time; `asked_s` is how long the server wants to be left alone."""
 
-    def __init__(self, reason: str, pause_s: float = 0.0) -> None:
+    def __init__(self, reason: str, asked_s: float = 0.0) -> None:
         super().__init__(reason)
-        self.pause_s = pause_s
+        self.asked_s = asked_s
 
 
 class Sender:
@@ -44,7 +48,7 @@ class Sender:
         self._spool, self._server, self._clock, self._notices = spool, server, clock, notices
         self._wake, self._stop = threading.Event(), threading.Event()
         self._live = -1
-        self._failures = 0
+        self._failures = self._singles = 0
         self._batch = BATCH_REPORTS
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
@@ -56,7 +60,7 @@ class Sender:
         self._wake.set()
 
     def stop(self, within_s: float) -> None:
-        """Ends after the request that is under way."""
+        """Has it end after the request that is under way, for which it waits so long at most."""
         self._stop.set()
         self._wake.set()
         self._thread.join(within_s)
@@ -70,7 +74,8 @@ class Sender:
             more = self.step()
         except Later as later:
             self._notices.tell("server", f"{later}; reports are kept and sent later", about=str(later))
-            self._stop.wait(max(self._pause_s(), later.pause_s))
+            self._stop.wait(pause_s(self._failures, later.asked_s))
+            self._failures += 1
         except Exception:  # the thread's top: without it nothing would ever be sent again
             logger.exception("sending failed")
             self._stop.wait(LONGEST_PAUSE_S)
@@ -81,12 +86,6 @@ class Sender:
                 self._wake.wait()
                 self._wake.clear()
 
-    def _pause_s(self) -> float:
-        """Up to twice as long after each failure, and any time below that: so the fleet's tries spread."""
-        limit = min(FIRST_PAUSE_S * 2**self._failures, LONGEST_PAUSE_S)
-        self._failures = min(self._failures + 1, 10)
-        return random.uniform(0, limit)  # noqa: S311 - not a secret
-
     def step(self) -> bool:
         """Sends the newest report if it is new, else a batch; False if there is nothing to send. Raises Later."""
         newest = self._spool.newest()
@@ -96,9 +95,17 @@ class Sender:
             self._one(newest)
             self._live = newest.number
             return True
-        records = self._spool.oldest(self._batch, BATCH_BYTES)
-        if records:
+        return self._backlog(self._spool.oldest(self._batch, BATCH_BYTES))
+
+    def _backlog(self, records: Sequence[Record]) -> bool:
+        """A batch of one is a report like any other: so a server without batches is not asked for one each time."""
+        if len(records) > 1:
             self._many(records)
+        elif records:
+            self._one(records[0])
+            self._singles += 1
+            if self._singles % SINGLES == 0:
+                self._batch = max(self._batch, 2)
         return bool(records)
 
     def _one(self, record: Record) -> None:
@@ -115,12 +122,12 @@ class Sender:
         answer = self._post("/api/resources/batch", f'{{"reports":[{reports}]}}')
         results = (answer.envelope.get("data") or {}).get("results") if answer.status in (200, 207) else None
         if isinstance(results, list) and len(results) == len(records):
-            self._settle(records, results, answer)
             self._batch = min(self._batch * 2, BATCH_REPORTS)
-        elif answer.status == 413 and len(records) > 1:  # noqa: PLR2004 - too large for a proxy, perhaps
+            self._settle(records, results, answer)
+        elif answer.status == 413:  # noqa: PLR2004 - too large for a proxy, perhaps
             self._batch = len(records) // 2
         elif answer.status in _NO_BATCH:
-            self._one(records[0])
+            self._batch = 1
         else:
             raise Later(f"{self._server.url}: {answer.said}", answer.retry_after_s)
 
@@ -130,9 +137,9 @@ class Sender:
         refused = [pair for pair in zip(records, results) if pair[1].get("resultCode") in FINAL_CODES]
         for record, result in refused:
             self._reject(record, f"{result.get('resultCode')}: {result.get('message')}")
-        if not stored and not refused:
-            first = results[0]
-            reason = f"{first.get('resultCode')}: {first.get('message')}"
+        left = [result for result in results if result.get("resultCode") not in FINAL_CODES | {"0"}]
+        if left:  # else they would be sent again at once
+            reason = f"{left[0].get('resultCode')}: {left[0].get('message')}"
             raise Later(f"{self._server.url}: {reason}", answer.retry_after_s)
 
     def _reject(self, record: Record, reason: str) -> None:
@@ -148,3 +155,9 @@ class Sender:
     def _body(self, record: Record, more: str) -> str:
         """The report with its age as it is now: whoever sends it later says how much later."""
         return f'{record.report[:-1]},"age_s":{self._clock.age_s(record.stamp):.3f}{more}}}'
+
+
+def pause_s(failures: int, asked_s: float) -> float:
+    """What the server asked for, and on top up to twice as long after each failure: so the tries of a fleet spread."""
+    limit = min(FIRST_PAUSE_S * 2 ** min(failures, 10), LONGEST_PAUSE_S)
+    return min(asked_s, LONGEST_ASKED_S) + random.uniform(0, limit)  # noqa: S311 - not a secret

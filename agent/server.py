@@ -52,10 +52,8 @@ class Server:
 
     def post(self, path: str, text: str, key: str = "") -> Answer:
         """One POST. Raises ServerError if there is no answer: whether it arrived is not known then."""
-        body, headers = (
-            text.encode(),
-            {"Content-Type": "application/json", "User-Agent": f"resource-monitor-agent/{VERSION}"},
-        )
+        body = text.encode()
+        headers = {"Content-Type": "application/json", "User-Agent": f"resource-monitor-agent/{VERSION}"}
         if len(body) > COMPRESSED_BYTES:
             body, headers["Content-Encoding"] = gzip.compress(body, 5), "gzip"
         if key:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ import trustme
 
 from agent.clock import Clock, Stamp
 from agent.notices import Notices
-from agent.sender import BATCH_REPORTS, Later, Sender
+from agent.sender import BATCH_REPORTS, Later, Sender, pause_s
 from agent.server import Server
 from agent.spool import Spool
 from tests.processes import free_port
+from tests.programs import wait_for
 from tests.scripted import Answers, Asked, Reply, Scripted, scripted
 
 pytestmark = pytest.mark.agent
@@ -136,21 +138,52 @@ def test_a_server_that_names_a_time_is_given_it(tmp_path: Path) -> None:
     busy = Reply(503, envelope("OVERLOADED", 503), {"Retry-After": "7"})
     with agent(tmp_path, lambda _: busy) as (made, _), pytest.raises(Later) as told:
         made.keep().send_all()
-    assert told.value.pause_s == 7
+    assert told.value.asked_s == 7
 
 
-def test_pauses_grow_to_a_minute_and_spread(tmp_path: Path) -> None:
-    with agent(tmp_path, stores) as (made, _):
-        rounds = [_pauses(made.sender) for _ in range(200)]
-    for number, limit in enumerate((2, 4, 8, 16, 32, 64, 64, 64)):
-        pauses = [one[number] for one in rounds]
-        assert limit * 0.8 < max(pauses) <= limit
-        assert min(pauses) < limit * 0.2
+@pytest.mark.parametrize(
+    ("failures", "limit"), [(0, 2), (1, 4), (2, 8), (3, 16), (4, 32), (5, 64), (6, 64), (10**6, 64)]
+)
+@pytest.mark.parametrize(("asked_s", "least"), [(0, 0), (7, 7), (86_400, 300), (1e11, 300), (math.inf, 300)])
+def test_pauses_grow_to_a_minute_beyond_what_the_server_asks_and_spread(
+    failures: int, limit: float, asked_s: float, least: float
+) -> None:
+    pauses = [pause_s(failures, asked_s) - least for _ in range(200)]
+    assert limit * 0.8 < max(pauses) <= limit
+    assert 0 <= min(pauses) < limit * 0.2
 
 
-def _pauses(sender: Sender) -> list[float]:
-    sender._failures = 0
-    return [sender._pause_s() for _ in range(8)]
+@pytest.mark.parametrize("asked", ["99999999999", "9" * 400])
+def test_a_time_that_is_absurd_mutes_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    waits: list[float] = []
+    busy = Reply(503, b"<html>", {"Retry-After": asked})
+    with agent(tmp_path, lambda _: busy) as (made, _):
+        monkeypatch.setattr(made.sender._stop, "wait", waits.append)
+        made.keep()
+        for _ in range(3):
+            made.sender._turn()
+    assert [300 <= wait <= 300 + limit for wait, limit in zip(waits, (2, 4, 8), strict=True)] == [True] * 3
+
+
+def test_the_thread_sends_what_it_is_woken_for_and_ends(tmp_path: Path) -> None:
+    with agent(tmp_path, stores) as (made, server):
+        made.sender.start()
+        for _ in range(2):
+            made.keep()
+            made.sender.wake()
+            wait_for(lambda: len(made.spool) == 0)
+        made.sender.stop(5)
+        assert not made.sender._thread.is_alive()
+    assert len(server.asked) == 2
+
+
+def test_a_pause_ends_with_the_agent(tmp_path: Path) -> None:
+    with agent(tmp_path, lambda _: Reply(503, b"<html>", {"Retry-After": "99999999999"})) as (made, server):
+        made.keep().sender.start()
+        wait_for(lambda: len(server.asked) == 1)
+        assert made.sender._thread.is_alive()
+        made.sender.stop(5)
+        assert not made.sender._thread.is_alive()
 
 
 def test_the_newest_goes_first_then_the_oldest_in_batches(tmp_path: Path) -> None:
@@ -183,14 +216,16 @@ def test_each_report_of_a_batch_has_its_own_fate(tmp_path: Path) -> None:
     def answers(asked: Asked) -> Reply:
         if asked.path.endswith("/batch") and len(server.asked) == 2:
             results = [{"resultCode": code, "message": "why"} for code in codes]
-            return Reply(207, envelope("PARTIAL", 207, {"results": results}))
+            return Reply(207, envelope("PARTIAL", 207, {"results": results}), {"Retry-After": "4"})
         return stores(asked) if len(server.asked) == 1 else Reply(503, envelope("OVERLOADED", 503))
 
     with agent(tmp_path, answers) as (made, server):
         made.keep(6)
-        with pytest.raises(Later):
+        with pytest.raises(Later, match="OVERLOADED: why") as told:
             made.send_all()
+        assert told.value.asked_s == 4
         assert [record.number for record in made.spool.oldest(9, 1 << 20)] == [2, 4]
+        assert len(server.asked) == 2
     rejected = sorted((tmp_path / "spool" / "rejected").iterdir())
     assert [path.read_text().splitlines()[1] for path in rejected] == ["VALIDATION: why", "KEY_MISMATCH: why"]
 
@@ -205,7 +240,7 @@ def test_a_batch_of_which_nothing_was_taken_is_sent_later(tmp_path: Path) -> Non
     with agent(tmp_path, answers) as (made, _):
         with pytest.raises(Later, match="DB_UNAVAILABLE: away") as told:
             made.keep(3).send_all()
-        assert (len(made.spool), told.value.pause_s) == (2, 3)
+        assert (len(made.spool), told.value.asked_s) == (2, 3)
 
 
 def test_batches_that_are_too_large_become_smaller(tmp_path: Path) -> None:
@@ -219,15 +254,31 @@ def test_batches_that_are_too_large_become_smaller(tmp_path: Path) -> None:
     assert max(len(asked.body.get("reports", ())) for asked in server.asked) == 100
 
 
-def test_a_server_without_batches_gets_single_reports(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [404, 405, 400, 413, 422])
+def test_a_server_without_batches_gets_single_reports(tmp_path: Path, status: int) -> None:
     def answers(asked: Asked) -> Reply:
-        return Reply(404, envelope("NOT_FOUND", 404)) if asked.path.endswith("/batch") else stores(asked)
+        return Reply(status, b"<html>") if asked.path.endswith("/batch") else stores(asked)
 
     with agent(tmp_path, answers) as (made, server):
-        made.keep(5).send_all()
+        made.keep(250).send_all()
         assert len(made.spool) == 0
     names = [asked.body["host"]["host_name"] for asked in server.asked if asked.path == "/api/resources"]
-    assert names == ["h4", "h0", "h1", "h2", "h3"]
+    assert names == ["h249", *(f"h{number}" for number in range(249))]
+    sizes = [len(asked.body["reports"]) for asked in server.asked if asked.path.endswith("/batch")]
+    # Too large may be meant by itself, so it is halved; else once, and then two reports after each hundred.
+    assert sizes == ([249, 124, 62, 31, 15, 7, 3, 2, 2] if status == 413 else [249, 2, 2])
+
+
+def test_batches_grow_again_when_they_are_taken(tmp_path: Path) -> None:
+    def answers(asked: Asked) -> Reply:
+        early = len(server.asked) < 50
+        return Reply(404, b"<html>") if early and asked.path.endswith("/batch") else stores(asked)
+
+    with agent(tmp_path, answers) as (made, server):
+        made.keep(300).send_all()
+        assert len(made.spool) == 0
+    sizes = [len(asked.body["reports"]) for asked in server.asked if asked.path.endswith("/batch")]
+    assert sizes == [250, 2, 4, 8, 16, 32, 64, 73]
 
 
 def test_an_address_below_a_path_is_possible(tmp_path: Path) -> None:

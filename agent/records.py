@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,7 +28,7 @@ class Record(NamedTuple):
     def line(self) -> bytes:
         uptime_s, boot, wall_s = self.stamp
         text = f"{self.number} {self.key} {uptime_s:.3f} {boot} {wall_s:.3f} {self.report}"
-        return line(REPORT, text.encode())
+        return framed(REPORT, text.encode())
 
 
 def lines(content: bytes) -> Iterator[tuple[int, bytes]]:
@@ -39,7 +40,7 @@ def lines(content: bytes) -> Iterator[tuple[int, bytes]]:
         offset += len(line) + 1
 
 
-def line(kind: bytes, text: bytes) -> bytes:
+def framed(kind: bytes, text: bytes) -> bytes:
     return b"%s %08x %s\n" % (kind, zlib.crc32(kind + text), text)
 
 
@@ -52,5 +53,7 @@ def checked(line: bytes) -> bytes:
 
 
 def record(text: bytes) -> Record:
+    """What a report's line says. Raises a ValueError if it is none."""
     number, key, uptime_s, boot, wall_s, report = text.decode().split(" ", _FIELDS - 1)
-    return Record(int(number), key, Stamp(float(uptime_s), boot, float(wall_s)), report)
+    # Thousands have the name of the same start: it is kept once.
+    return Record(int(number), key, Stamp(float(uptime_s), sys.intern(boot), float(wall_s)), report)

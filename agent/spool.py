@@ -7,56 +7,55 @@ segment goes when all its reports are settled, or, the oldest first, when the fo
 
 from __future__ import annotations
 
-import contextlib
-import errno
+import heapq
+import itertools
 import logging
-import os
 import threading
 import uuid
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from agent import records
+from agent import records, rejected
 from agent.records import Record
+from agent.segments import Segments, SpoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from agent.clock import Clock, Stamp
     from agent.notices import Notices
 
+__all__ = ["Spool", "SpoolError"]
 logger = logging.getLogger(__name__)
 
 # A full folder loses its oldest segment: so much of it at a time.
 SEGMENTS = 64
 # What is kept of reports that cannot be written.
 MEMORY_BYTES = 8 << 20
-MAX_REJECTED = 100
-
-
-class SpoolError(Exception):
-    """A spool that cannot be used; its text is one line for the operator."""
 
 
 class _Place(NamedTuple):
+    """Where a report is, and its moment: its age is asked at every append, which the disk should not notice."""
+
     segment: int
     offset: int
     length: int
+    stamp: Stamp
 
 
 class Spool:
     """Used by two threads: one appends, one sends."""
 
     def __init__(self, folder: Path, clock: Clock, notices: Notices, *, max_bytes: float, max_age_s: float) -> None:
+        """Reads what an earlier process left. Raises SpoolError."""
         self._folder, self._clock, self._notices = folder, clock, notices
         self._max_bytes, self._max_age_s = max_bytes, max_age_s
         self._lock = threading.RLock()
         self._places: dict[int, _Place] = {}
         self._memory: dict[int, Record] = {}
-        self._sizes: dict[int, int] = {}
         self._next = self._current = 0
         self.dropped = 0
-        self._guard = _only_one(folder)
+        self._segments = Segments(folder)
         self._read_all()
 
     def __len__(self) -> int:
@@ -65,8 +64,7 @@ class Spool:
 
     def close(self) -> None:
         """Lets another agent use the folder."""
-        if self._guard:
-            self._guard.close()
+        self._segments.close()
 
     def append(self, report: str, stamp: Stamp) -> None:
         """Keeps a report; if it cannot be written, in memory, which is told."""
@@ -76,7 +74,6 @@ class Spool:
             try:
                 self._write(record)
             except OSError as error:
-                self._current += 1  # what was written of it, if anything, ends its segment
                 self._remember(record)
                 self._notices.tell("spool", f"spool {self._folder}: {error.strerror}; reports are kept in memory only")
             else:
@@ -85,18 +82,15 @@ class Spool:
 
     def newest(self) -> Record | None:
         with self._lock:
-            return self._get(max(next(reversed(kept), -1) for kept in (self._places, self._memory)))
+            return next(self._readable(sorted([*self._places, *self._memory], reverse=True)), None)
 
     def oldest(self, most: int, most_bytes: int) -> list[Record]:
-        """The oldest ones, of so many bytes in all; one at least, if there is any."""
+        """The oldest ones that can be read, of so many bytes in all; one at least, if there is any."""
         found: list[Record] = []
         size = 0
         with self._lock:
             self._expire()
-            for number in sorted([*self._places, *self._memory])[:most]:
-                record = self._get(number)
-                if record is None:
-                    continue
+            for record in itertools.islice(self._readable(list(self._numbers())), most):
                 size += len(record.report)
                 if found and size > most_bytes:
                     break
@@ -106,62 +100,67 @@ class Spool:
     def settle(self, numbers: Sequence[int]) -> None:
         """These are delivered, or never will be."""
         with self._lock:
-            for number in numbers:
-                self._memory.pop(number, None)
-                place = self._places.pop(number, None)
-                if place is not None:
-                    self._note(place.segment, number)
+            for segment, settled in self._forget(numbers).items():
+                if not self._tidy(segment):
+                    self._note(segment, settled)
 
     def reject(self, record: Record, reason: str) -> None:
-        """The server will never take it: keeps the last hundred of these for a person to look at."""
-        folder = self._folder / "rejected"
-        with contextlib.suppress(OSError):
-            folder.mkdir(exist_ok=True)
-            (folder / f"{record.number:012}.json").write_text(f"{record.report}\n{reason}\n", encoding="utf-8")
-            for old in sorted(folder.glob("*.json"))[:-MAX_REJECTED]:
-                old.unlink()
+        """The server will never take it."""
+        rejected.keep(self._folder / "rejected", record, reason)
         self.settle([record.number])
 
-    def _get(self, number: int) -> Record | None:
-        """Reads one back; what is damaged is given up, a folder that cannot be read may come back."""
-        if number in self._memory:
-            return self._memory[number]
-        place = self._places.get(number)
-        if place is None:
-            return None
+    def _numbers(self) -> Iterator[int]:
+        """All that is kept, the oldest first: each of the two is in order."""
+        return heapq.merge(self._places, self._memory)
+
+    def _readable(self, numbers: Iterable[int]) -> Iterator[Record]:
+        """Reads these back, without those in segments that cannot be read now."""
+        away: set[int] = set()
+        for number in numbers:
+            place = self._places.get(number)
+            if place and place.segment not in away:
+                record = self._read_back(number, place, away)
+            else:
+                record = self._memory.get(number)
+            if record:
+                yield record
+
+    def _read_back(self, number: int, place: _Place, away: set[int]) -> Record | None:
+        """What is damaged or has no file any more is given up; a folder that cannot be read may come back."""
         try:
-            with self._path(place.segment).open("rb") as file:
-                file.seek(place.offset)
-                record = records.record(records.checked(file.read(place.length)))
+            return records.record(records.checked(self._segments.read(place.segment, place.offset, place.length)))
         except OSError:
-            return None
+            away.add(place.segment)
+            if self._segments.is_gone(place.segment):
+                self._drop(self._of(place.segment), "their file is gone")
         except ValueError:
             self._drop([number], "damaged")
-            return None
-        return record
+        return None
 
     def _write(self, record: Record) -> None:
+        """Into the current segment, or the next one if it is full or cannot be written. Raises OSError."""
         line = record.line
-        size = self._sizes.get(self._current, 0)
+        size = self._segments.sizes.get(self._current, 0)
         if size and size + len(line) > self._max_bytes / SEGMENTS:
-            self._current, size = self._current + 1, 0
-            self._tidy(self._current - 1)
+            self._turn_over()
         self._make_room(len(line))
-        with self._path(self._current).open("ab", buffering=0) as file:
-            offset = file.tell()
-            if file.write(line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(file.fileno())
-        if not size:
-            _sync_folder(self._folder)
-        self._places[record.number] = _Place(self._current, offset, len(line))
-        self._sizes[self._current] = offset + len(line)
+        try:
+            offset = self._segments.write(self._current, line)
+        except OSError:
+            if size:
+                self._turn_over()
+            raise
+        self._places[record.number] = _Place(self._current, offset, len(line), record.stamp)
+
+    def _turn_over(self) -> None:
+        self._current += 1
+        self._tidy(self._current - 1)
 
     def _make_room(self, needed: int) -> None:
-        while len(self._sizes) > 1 and sum(self._sizes.values()) + needed > self._max_bytes:
-            oldest = min(self._sizes)
-            self._drop([number for number, place in self._places.items() if place.segment == oldest], "spool is full")
-            self._remove(oldest)
+        while len(self._segments.sizes) > 1 and self._segments.total_bytes + needed > self._max_bytes:
+            oldest = min(self._segments.sizes)
+            self._drop(self._of(oldest), "spool is full")
+            self._segments.remove(oldest)
 
     def _remember(self, record: Record) -> None:
         self._memory[record.number] = record
@@ -170,106 +169,69 @@ class Spool:
 
     def _expire(self) -> None:
         """Drops what is too old to be of use: the server refuses it after a week."""
-        while len(self):
-            number = min(next(iter(kept), self._next) for kept in (self._places, self._memory))
-            record = self._get(number)
-            if record and self._clock.age_s(record.stamp) >= self._max_age_s:
-                self._drop([number], f"older than {self._max_age_s / 3600:g} h")
-            elif record or number in self._places:
-                return
+        old = list(itertools.takewhile(self._is_old, self._numbers()))
+        self._drop(old, f"older than {self._max_age_s / 3600:g} h")
+
+    def _is_old(self, number: int) -> bool:
+        kept = self._places.get(number) or self._memory[number]
+        return self._clock.age_s(kept.stamp) >= self._max_age_s
 
     def _drop(self, numbers: Sequence[int], reason: str) -> None:
-        self.settle(numbers)
+        """Nothing is noted of these: a later process drops them again, and a full disk has no room for notes."""
+        for segment in self._forget(numbers):
+            self._tidy(segment)
         self.dropped += len(numbers)
         if numbers:
             message = f"spool: the oldest reports are dropped, {self.dropped} so far: {reason}"
             self._notices.tell("dropped", message, about=reason)
 
-    def _note(self, segment: int, number: int) -> None:
-        """Writes that a report is settled; the last one takes its segment with it."""
+    def _forget(self, numbers: Iterable[int]) -> dict[int, list[int]]:
+        """Those of them that are on disk, by segment."""
+        forgotten: dict[int, list[int]] = {}
+        for number in numbers:
+            self._memory.pop(number, None)
+            place = self._places.pop(number, None)
+            if place:
+                forgotten.setdefault(place.segment, []).append(number)
+        return forgotten
+
+    def _note(self, segment: int, numbers: Iterable[int]) -> None:
+        """Writes that these are settled."""
         try:
-            if segment != self._current and self._tidy(segment):
-                return
-            with self._path(segment).open("ab", buffering=0) as file:
-                # Behind a line that was torn the new one has to begin on its own.
-                self._sizes[segment] = file.tell() + file.write(b"\n" + records.line(records.SETTLED, b"%d" % number))
+            self._segments.note(segment, b"".join(records.framed(records.SETTLED, b"%d" % one) for one in numbers))
         except OSError as error:
             logger.debug("spool: not noted as settled: %s", error)
 
+    def _of(self, segment: int) -> list[int]:
+        return [number for number, place in self._places.items() if place.segment == segment]
+
     def _tidy(self, segment: int) -> bool:
-        """Removes a segment of which nothing is left to deliver."""
-        done = all(place.segment != segment for place in self._places.values())
+        """Removes a segment of which nothing is left to deliver, unless it is still written to."""
+        done = segment != self._current and all(place.segment != segment for place in self._places.values())
         if done:
-            self._remove(segment)
+            self._segments.remove(segment)
         return done
-
-    def _remove(self, segment: int) -> None:
-        self._sizes.pop(segment, None)
-        with contextlib.suppress(OSError):
-            self._path(segment).unlink()
-
-    def _path(self, segment: int) -> Path:
-        return self._folder / f"{segment:012}.log"
 
     def _read_all(self) -> None:
         """Finds what an earlier process left; its lines that are damaged are passed over, and counted."""
         damaged = 0
-        for path in sorted(self._folder.glob("????????????.log")):
-            segment = int(path.stem)
-            damaged += self._read(path, segment)
+        for segment in self._segments.found():
+            damaged += sum(not self._read(segment, *line) for line in records.lines(self._segments.content(segment)))
             self._current = segment + 1
             self._tidy(segment)
         if damaged:
             self._notices.tell("damaged", f"spool {self._folder}: {damaged} damaged lines were passed over")
 
-    def _read(self, path: Path, segment: int) -> int:
+    def _read(self, segment: int, offset: int, line: bytes) -> bool:
+        """One line; False if it is damaged."""
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise SpoolError(f"spool {path}: {error.strerror}") from error
-        self._sizes[segment] = len(content)
-        damaged = 0
-        for offset, line in records.lines(content):
-            try:
-                kind, text = line[:1], records.checked(line)
-                number = int(text.split(b" ", 1)[0])
-            except ValueError:
-                damaged += 1
-                continue
-            self._next = max(self._next, number + 1)
-            if kind == records.REPORT:
-                self._places[number] = _Place(segment, offset, len(line))
+            text = records.checked(line)
+            number = int(text.split(b" ", 1)[0])
+            if line.startswith(records.REPORT):
+                self._places[number] = _Place(segment, offset, len(line), records.record(text).stamp)
             else:
                 self._places.pop(number, None)
-        return damaged
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file's name is on disk too; Windows cannot open a folder, and need not."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _only_one(folder: Path) -> IO[str] | None:
-    """Makes the folder and keeps a second agent out of it. A folder that cannot be written is no reason to stop."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        guard = (folder / "lock").open("a", encoding="ascii")
-    except FileExistsError as error:
-        raise SpoolError(f"spool {folder}: should be a folder") from error
-    except OSError:
-        return None
-    try:
-        import fcntl  # noqa: PLC0415 - Windows has none
-
-        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        pass
-    except OSError as error:
-        guard.close()
-        raise SpoolError(f"spool {folder}: another agent uses it; give this one another --spool") from error
-    return guard
+        except ValueError:
+            return False
+        self._next = max(self._next, number + 1)
+        return True

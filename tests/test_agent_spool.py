@@ -1,5 +1,6 @@
 """What the agent keeps on disk survives whatever happens to it."""
 
+import errno
 import json
 import logging
 import os
@@ -90,11 +91,12 @@ def test_a_torn_last_line_costs_only_itself(tmp_path: Path, cut: int) -> None:
     [segment] = tmp_path.glob("*.log")
     os.truncate(segment, segment.stat().st_size - cut)
     spool = opened(tmp_path)
-    assert kept(spool) == [0, 1, 2] if cut == 1 else [0, 1]
+    whole = [0, 1, 2] if cut == 1 else [0, 1]
+    assert kept(spool) == whole
     filled(spool, 1)
     spool.settle([0])
     spool.close()
-    assert kept(opened(tmp_path))[-1] == 0
+    assert kept(opened(tmp_path)) == [*whole[1:], 0]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,18 @@ def test_damage_costs_only_what_it_hit(tmp_path: Path, junk: bytes, caplog: pyte
     assert kept(opened(tmp_path)) == [0, 1]
     lines = [record.message for record in caplog.records if "damaged" in record.message]
     assert len(lines) == (0 if junk == b"\n\n" else 1)
+
+
+@pytest.mark.parametrize("torn", [b"\nA 1234", b"\nA 00000000 0", b"\nR 00000000 9 x"])
+def test_a_line_torn_on_a_full_disk_costs_the_next_report_nothing(tmp_path: Path, torn: bytes) -> None:
+    spool = filled(opened(tmp_path), 2)
+    [segment] = tmp_path.glob("*.log")
+    with segment.open("ab") as file:
+        file.write(torn)
+    filled(spool, 1)
+    assert kept(spool) == [0, 1, 0]
+    spool.close()
+    assert kept(opened(tmp_path)) == [0, 1, 0]
 
 
 def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
@@ -130,6 +144,49 @@ def test_a_full_spool_drops_the_oldest_and_says_so_once(tmp_path: Path, caplog: 
     assert ["spool is full" in record.message for record in caplog.records].count(True) == 1
 
 
+def test_a_full_spool_needs_no_room_to_drop_what_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = opened(tmp_path, max_bytes=16_000)
+    monkeypatch.setattr(spool._segments, "note", lambda *_: pytest.fail("something was noted"))
+    filled(spool, 300, size=100)
+    assert spool.dropped == 300 - len(spool) > 0
+
+
+def test_a_segment_that_is_gone_costs_only_its_reports(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spool = filled(opened(tmp_path, max_bytes=64_000), 60, size=100)
+    before, [first, *_] = kept(spool), sorted(tmp_path.glob("*.log"))
+    lost = first.read_bytes().count(b"\nR ")
+    first.unlink()
+    assert [record.number for record in spool.oldest(10, 1 << 20)] == list(range(lost, lost + 10))
+    assert kept(spool) == before[lost:]
+    assert spool.dropped == lost > 0
+    assert [record.message for record in caplog.records] == [
+        f"spool: the oldest reports are dropped, {lost} so far: their file is gone"
+    ]
+
+
+def test_the_newest_one_that_can_be_read_is_the_newest(tmp_path: Path) -> None:
+    spool = filled(opened(tmp_path, max_bytes=64_000), 60, size=100)
+    last = max(tmp_path.glob("*.log"))
+    lost = last.read_bytes().count(b"\nR ")
+    last.unlink()
+    newest = spool.newest()
+    assert newest
+    assert newest.number == 59 - lost
+
+
+def test_a_segment_that_cannot_be_read_now_holds_up_no_other(tmp_path: Path) -> None:
+    spool = filled(opened(tmp_path, max_bytes=64_000), 60, size=100)
+    first = min(tmp_path.glob("*.log"))
+    away = first.rename(tmp_path / "away")
+    first.mkdir()
+    assert len(spool.oldest(10, 1 << 20)) == 10
+    assert kept(spool) == list(range(60 - len(kept(spool)), 60))
+    assert 0 < len(kept(spool)) < len(spool) == 60
+    first.rmdir()
+    away.rename(first)
+    assert kept(spool) == list(range(60))
+
+
 def test_what_is_delivered_leaves_no_files(tmp_path: Path) -> None:
     spool = filled(opened(tmp_path, max_bytes=64_000), 300, size=100)
     spool.settle([record.number for record in spool.oldest(1000, 1 << 20)])
@@ -145,6 +202,29 @@ def test_too_old_reports_are_dropped(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert kept(spool) == [1]
     assert spool.dropped == 1
     assert "older than" in caplog.text
+
+
+def test_the_age_of_what_is_kept_is_known_without_the_disk(tmp_path: Path) -> None:
+    filled(opened(tmp_path / "spool"), 2).close()
+    spool = filled(opened(tmp_path / "spool"), 2)
+    (tmp_path / "spool").rename(tmp_path / "gone")
+    spool._max_age_s = 0
+    assert spool.oldest(9, 1000) == []
+    assert (spool.dropped, len(spool)) == (4, 0)
+
+
+def test_files_of_other_names_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "abcdefghijkl.log").write_text("not ours")
+    assert kept(filled(opened(tmp_path), 1)) == [0]
+    assert (tmp_path / "abcdefghijkl.log").read_text() == "not ours"
+
+
+def test_a_disk_without_locks_is_used_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    assert kept(filled(opened(tmp_path), 1)) == [0]
 
 
 def test_a_second_agent_is_kept_out(tmp_path: Path) -> None:
@@ -225,10 +305,23 @@ def test_a_kill_loses_nothing_that_was_appended(tmp_path: Path) -> None:
 
 
 def test_rejected_reports_are_kept_with_their_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.spool.MAX_REJECTED", 3)
+    monkeypatch.setattr("agent.rejected.MAX_REJECTED", 3)
     spool = filled(opened(tmp_path), 5)
     for record in spool.oldest(5, 1 << 20):
         spool.reject(record, f"422 VALIDATION: no {record.number}")
     assert len(spool) == 0
     kept_files = sorted((tmp_path / "rejected").glob("*.json"))
     assert [path.read_text().splitlines()[1] for path in kept_files] == [f"422 VALIDATION: no {n}" for n in (2, 3, 4)]
+
+
+def test_rejected_reports_survive_the_ones_of_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.rejected.MAX_REJECTED", 4)
+    for start in (1, 2):
+        spool = filled(opened(tmp_path), 3)
+        for record in spool.oldest(3, 1 << 20):
+            spool.reject(record, f"start {start}: no {record.number}\ud800")
+        spool.close()
+        for segment in tmp_path.glob("*.log"):
+            segment.unlink()
+    reasons = [path.read_text().splitlines()[1] for path in sorted((tmp_path / "rejected").glob("*.json"))]
+    assert reasons == [rf"start {start}: no {n}\ud800" for start, n in ((1, 2), (2, 0), (2, 1), (2, 2))]

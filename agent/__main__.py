@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING, Any
 
 from agent.clock import Clock
 from agent.notices import Notices
@@ -17,6 +18,9 @@ from agent.sender import Sender
 from agent.server import Server
 from agent.settings import Settings, SettingsError, load
 from agent.spool import Spool, SpoolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 logger = logging.getLogger("agent")
 
@@ -64,22 +68,30 @@ def _run(settings: Settings, stop: threading.Event) -> None:
     )
     sampler, sender = Sampler(settings, notices), Sender(spool, server, clock, notices)
     logger.info("reporting to %s every %g s; %d reports wait", server.url, settings.interval, len(spool))
-    sampler.prime()
+    _guarded(sampler.prime)
     sender.start()
     due = time.monotonic() + FIRST_S
     # So that a fleet that was started at once does not report at once ever after.
     jitter = random.uniform(-0.5, 0.5) * settings.interval  # noqa: S311 - not a secret
     while not stop.wait(max(due - time.monotonic(), 0)):
-        try:
-            report = json.dumps(sampler.sample(), ensure_ascii=False, separators=(",", ":"))
-            spool.append(report, clock.now())
-        except Exception:  # the loop's top: a sample that fails costs only itself
-            logger.exception("no sample this time")
+        _guarded(lambda: spool.append(_text(sampler.sample()), clock.now()))
         sender.wake()
         due, jitter = _next(due + jitter, settings.interval), 0.0
     sender.stop(STOP_S)
     spool.close()
     sampler.close()
+
+
+def _guarded(sampled: Callable[[], None]) -> None:
+    try:
+        sampled()
+    except Exception:  # the loop's top: a sample that fails costs only itself
+        logger.exception("no sample this time")
+
+
+def _text(report: dict[str, Any]) -> str:
+    """As ASCII: so its length is that of its bytes, and every text can be written."""
+    return json.dumps(report, separators=(",", ":"))
 
 
 def _next(due: float, interval: float) -> float:

@@ -1,8 +1,10 @@
-"""How old a report is, whatever somebody does to the clock of the wall."""
+"""How old a report is, whatever somebody does to the clock of the wall; and the times that engines write."""
 
 from __future__ import annotations
 
+import re
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +13,8 @@ import psutil
 # The oldest report that the server takes, in seconds: a week.
 MAX_AGE_S = 604_800.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# Docker writes UTC, Podman and Docker on Windows local time; with as many digits as are not zero.
+_TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?(?:Z|([+-][0-9]{2}:[0-9]{2}))?")
 
 
 class Stamp(NamedTuple):
@@ -50,3 +54,16 @@ def uptime_s() -> float:
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
+
+
+def seconds(text: str) -> float:
+    """A written time as seconds since 1970; 0 if it is none."""
+    found = _TIME.fullmatch(text)
+    if not found:
+        return 0.0
+    try:
+        whole = datetime.fromisoformat(found[1] + (found[3] or "+00:00"))
+    except ValueError:
+        return 0.0
+    # Engines write nine digits, of which Python 3.9 and 3.10 read six or none at all.
+    return whole.timestamp() + float(found[2] or 0)

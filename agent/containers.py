@@ -6,15 +6,16 @@ import concurrent.futures
 import logging
 import math
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
+from agent import limits
+from agent.clock import seconds
 from agent.engine import Engine, EngineError
-from agent.host import GIB, now_text
+from agent.host import GIB
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +25,8 @@ DEADLINE_S = 6.0
 # By so much the engine's clock and ours may differ over one interval.
 CLOCK_SLACK_S = 2.0
 # States in which a container has processes whose use can be counted.
-_ALIVE = frozenset({"running", "paused"})
-_NO_TIME = "0001-01-01"
-# What the server keeps of an image's name; digests are at its end.
-_ID_LETTERS, _IMAGE_LETTERS = 12, 255
+ALIVE = frozenset({"running", "paused"})
+_ID_LETTERS = 12
 
 
 class Use(NamedTuple):
@@ -49,17 +48,23 @@ class Containers:
 
     def sample(self) -> list[dict[str, Any]]:
         """Every container, running or not, as the report has it. Raises EngineError if the engine gives no list."""
-        listed = self._engine.ask("/containers/json?all=1")
+        # Of thousands that have ended not all may be answered in time: who runs is asked first.
+        listed = sorted(self._engine.ask("/containers/json?all=1"), key=lambda one: one.get("State") not in ALIVE)
         deadline = time.monotonic() + DEADLINE_S
         asked = [(one, self._pool.submit(self._one, one)) for one in listed]
         found = [_awaited(future, deadline) or (self._known(one), None) for one, future in asked]
-        self._before = {one["Id"]: use for (one, _), (_, use) in zip(asked, found) if use}
+        self._before = self._after((one["Id"], use) for (one, _), (_, use) in zip(asked, found))
         return [container for container, _ in found]
 
     def close(self) -> None:
         """Waits for the threads, of which one that hangs ends by its own limit."""
         self._pool.shutdown()
         self._engine.close()
+
+    def _after(self, uses: Iterable[tuple[str, Use | None]]) -> dict[str, Use]:
+        """What the next sample counts from: who was late once still has the sample before."""
+        known = {key: use or self._before.get(key) for key, use in uses}
+        return {key: use for key, use in known.items() if use}
 
     def _known(self, listed: Mapping[str, Any]) -> dict[str, Any]:
         """What is known of a container before it is asked about."""
@@ -71,7 +76,7 @@ class Containers:
         container = self._known(listed)
         try:
             container.update(_details(self._engine.ask(f"{path}/json")))
-            if container["status"] not in _ALIVE:
+            if container["status"] not in ALIVE:
                 return {**container, "cpu_percentage": 0.0, "memory_usage": 0.0, "memory_percentage": 0.0}, None
             stats = self._engine.ask(f"{path}/stats?stream=false&one-shot=true")
         except EngineError as error:
@@ -80,7 +85,7 @@ class Containers:
         use = use_of(stats, str(container.get("started_at")))
         before = self._before.get(listed["Id"])
         container["cpu_percentage"] = cpu_percentage(before, use)
-        return {**container, **memory(stats, self._engine.memory)}, use
+        return {**container, **memory(stats, self._engine.memory_bytes)}, use
 
 
 def _awaited(
@@ -100,34 +105,33 @@ def _listed(one: Mapping[str, Any]) -> dict[str, Any]:
     names = [name.lstrip("/") for name in one.get("Names") or ()]
     names = [name for name in names if "/" not in name] or names or [one["Id"][:_ID_LETTERS]]
     return {
-        "container_name": names[0],
-        "status": one.get("State") or "unknown",
+        "container_name": limits.word(names[0]) or one["Id"][:_ID_LETTERS],
+        "status": limits.word(one.get("State")) or "unknown",
         "container_id": one["Id"][:_ID_LETTERS],
-        "image": (one.get("Image") or "")[:_IMAGE_LETTERS] or None,
-        "get_datetime": now_text(),
+        "image": limits.word(one.get("Image")),
+        "get_datetime": limits.now(),
     }
 
 
 def _details(found: Mapping[str, Any]) -> dict[str, Any]:
     """What only the container's own record tells; a state that is newer than the list's included."""
     state = found["State"]
-    status = state["Status"]
+    status = limits.word(state["Status"]) or "unknown"
     health = (state.get("Health") or {}).get("Status") or None
-    started_at = state.get("StartedAt") or _NO_TIME
     return {
         "status": status,
         "restart_count": found.get("RestartCount"),
-        "exit_code": None if status in _ALIVE else state.get("ExitCode"),
+        "exit_code": None if status in ALIVE else state.get("ExitCode"),
         "oom_killed": state.get("OOMKilled"),
-        "health": None if health == "none" else health,
-        "started_at": None if started_at.startswith(_NO_TIME) else started_at,
+        "health": None if health == "none" else limits.word(health),
+        "started_at": limits.moment(str(state.get("StartedAt"))),
     }
 
 
 def use_of(stats: Mapping[str, Any], started_at: str) -> Use:
     """What an engine's answer says of a container that was started then, and when."""
     used_ns = (stats["cpu_stats"].get("cpu_usage") or {}).get("total_usage") or 0
-    return Use(started_at, used_ns, _seconds(stats.get("read")), time.monotonic())
+    return Use(started_at, used_ns, seconds(str(stats.get("read"))), time.monotonic())
 
 
 def cpu_percentage(before: Use | None, now: Use) -> float | None:
@@ -139,12 +143,12 @@ def cpu_percentage(before: Use | None, now: Use) -> float | None:
     if before is None or before.started_at != now.started_at or now.used_ns < before.used_ns:
         return None
     passed, seen = now.read_s - before.read_s, now.seen_s - before.seen_s
-    if abs(passed - seen) > CLOCK_SLACK_S:  # somebody set the clock meanwhile
+    if passed <= 0 or abs(passed - seen) > CLOCK_SLACK_S:  # somebody set the clock meanwhile, or it cannot be read
         passed = seen
     return round((now.used_ns - before.used_ns) / passed / 1e7, 2) if passed > 0 else None
 
 
-def memory(stats: Mapping[str, Any], there_is: float) -> dict[str, float | None]:
+def memory(stats: Mapping[str, Any], total_bytes: float) -> dict[str, float | None]:
     """Memory in GiB and in % of the limit, without the page cache that the kernel may take back, as `docker stats`.
 
     Its formula: usage less `total_inactive_file` (cgroup v1) or `inactive_file` (v2). No limit is all memory there is:
@@ -156,18 +160,8 @@ def memory(stats: Mapping[str, Any], there_is: float) -> dict[str, float | None]
     usage, details = given["usage"], given.get("stats") or {}
     cache = details.get("total_inactive_file", details.get("inactive_file", 0))
     usage -= cache if cache < usage else 0
-    limit = min(given.get("limit") or math.inf, there_is)
+    limit = min(given.get("limit") or math.inf, total_bytes)
     return {
         "memory_usage": round(usage / GIB, 6),
         "memory_percentage": round(usage / limit * 100, 3) if limit < math.inf else None,
     }
-
-
-def _seconds(text: Any) -> float:  # noqa: ANN401 - whatever an engine sent
-    """An engine's time as seconds since 1970. Python 3.9 and 3.10 read microseconds at most, engines send more."""
-    try:
-        whole, _, rest = str(text).partition(".")
-        digits = rest.rstrip("Z") or "0"
-        return datetime.fromisoformat(f"{whole.rstrip('Z')}+00:00").timestamp() + float(f"0.{digits}")
-    except ValueError:
-        return 0.0

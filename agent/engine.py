@@ -44,20 +44,23 @@ class Engine:
         self.address = address
         self.kind = "docker"
         self.name = ""
-        self.memory = math.inf
+        self.memory_bytes = math.inf
         self._tls = _tls(environ)
         self._version = ""
         self._idle: list[http.client.HTTPConnection] = []
 
     def connect(self) -> None:
-        """Asks which engine this is, which API version both know, and its host's memory (bytes)."""
+        """Asks which engine this is, which API version both know, and what its host is.
+
+        Raises EngineError if it does not answer; an answer of another shape raises whatever comes of reading it.
+        """
         version = self._ask("/version")
         names = [str(part.get("Name")) for part in version.get("Components") or ()]
         self.kind = "podman" if any("podman" in name.lower() for name in names) else "docker"
         newest, oldest = (_number(str(version.get(key) or "1.24")) for key in ("ApiVersion", "MinAPIVersion"))
         self._version = "/v{}.{}".format(*max(min(newest, NEWEST_API), oldest))
         info = self.ask("/info")
-        self.name, self.memory = str(info.get("Name") or ""), float(info.get("MemTotal") or math.inf)
+        self.name, self.memory_bytes = str(info.get("Name") or ""), float(info.get("MemTotal") or math.inf)
 
     def ask(self, path: str) -> Any:  # noqa: ANN401 - JSON
         """The answer to a GET, read from JSON. Raises EngineError."""
@@ -70,13 +73,18 @@ class Engine:
 
     def _ask(self, path: str) -> Any:  # noqa: ANN401 - JSON
         try:
-            kept = self._idle.pop() if self._idle else None
+            kept = self._kept()
             if kept is not None:
                 with contextlib.suppress(*_CLOSED):  # meanwhile, by the engine: then it is asked anew
                     return self._get(kept, path)
             return self._get(_connection(self.address, self._tls), path)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise EngineError(_said(self.address, error)) from error
+
+    def _kept(self) -> http.client.HTTPConnection | None:
+        with contextlib.suppress(IndexError):  # another thread may take the last one at any time
+            return self._idle.pop()
+        return None
 
     def _get(self, connection: http.client.HTTPConnection, path: str) -> Any:  # noqa: ANN401 - JSON
         try:

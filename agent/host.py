@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import platform
-import time
-from datetime import datetime
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from agent import clock, limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 GIB = 1 << 30
+# Images that are mounted, as of snaps: they are always full.
+_IMAGES = frozenset({"squashfs", "iso9660", "erofs"})
+_INTERFACES = Path("/sys/class/net")
+_LOOPBACK = re.compile(r"lo[0-9]*|loopback.*", re.IGNORECASE)
 
 
 def prime() -> None:
@@ -28,19 +36,14 @@ def sample() -> dict[str, Any]:
         "cpu_threads": psutil.cpu_count(),
         "memory_usage": round((memory.total - memory.available) / GIB, 3),
         "memory_percentage": memory.percent,
-        "get_datetime": now_text(),
-        "os": _system(),
-        "kernel": platform.release(),
-        "uptime_s": round(time.time() - psutil.boot_time()),
+        "get_datetime": limits.now(),
+        "os": limits.word(_system()),
+        "kernel": limits.word(platform.release()),
+        "uptime_s": round(clock.uptime_s()),
         "load1": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         **_disks(),
         **_traffic(),
     }
-
-
-def now_text() -> str:
-    """The local time, with its offset: what a host's zone is, only the host knows."""
-    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def _system() -> str:
@@ -49,13 +52,14 @@ def _system() -> str:
         with Path("/etc/os-release").open(encoding="utf-8") as lines:
             found = dict(line.rstrip("\n").split("=", 1) for line in lines if "=" in line)
     except (OSError, UnicodeDecodeError):
-        return f"{platform.system()} {platform.version()}"[:255]
-    return found.get("PRETTY_NAME", platform.system()).strip("\"'")[:255]
+        return f"{platform.system()} {platform.version()}"
+    return found.get("PRETTY_NAME", platform.system()).strip("\"'")
 
 
 def _disks() -> dict[str, float]:
     """Every file system of a disk, each device once: it may be mounted many times."""
-    mounts = {partition.device: partition.mountpoint for partition in reversed(psutil.disk_partitions())}
+    found = [partition for partition in psutil.disk_partitions() if partition.fstype not in _IMAGES]
+    mounts = {partition.device: partition.mountpoint for partition in reversed(found)}
     used = total = 0
     for mount in mounts.values():
         try:
@@ -67,10 +71,16 @@ def _disks() -> dict[str, float]:
 
 
 def _traffic() -> dict[str, int]:
-    """What all interfaces but the machine's own received and sent."""
+    """What the machine received and sent."""
     counters = psutil.net_io_counters(pernic=True)
-    outside = [counter for name, counter in counters.items() if not name.lower().startswith("lo")]
+    outside = [counters[name] for name in _outside(counters)]
     return {
         "network_received": sum(counter.bytes_recv for counter in outside),
         "network_sent": sum(counter.bytes_sent for counter in outside),
     }
+
+
+def _outside(names: Iterable[str]) -> list[str]:
+    """The cards: a container's bytes pass its veth and a bridge too. Where no card is seen, all but the loopback."""
+    cards = [name for name in names if (_INTERFACES / name / "device").exists()]
+    return cards or [name for name in names if not _LOOPBACK.fullmatch(name)]

@@ -32,22 +32,25 @@ class Fake:
 
     @property
     def id(self) -> str:
-        return self.name.encode().hex().ljust(64, "0")[:64]
+        return self.name.encode(errors="surrogatepass").hex().ljust(64, "0")[:64]
 
 
 class FakeEngine:
-    """Its containers may be changed between two samples."""
+    """Its containers may be changed between two samples; `instead` has other answers, by the end of their paths."""
 
     def __init__(self, *containers: Fake, version: dict[str, Any] | None = None) -> None:
         self.containers = list(containers)
         self.version = version or DOCKER
         self.down = False
+        self.instead: dict[str, Any] = {}
 
     def answer(self, asked: Asked) -> Reply:
         """One GET of the Engine API."""
         path = unquote(asked.path).partition("?")[0]
         if self.down:
             return Reply(500, {"message": "the engine is going away"})
+        if odd := [answer for end, answer in self.instead.items() if path.endswith(end)]:
+            return Reply(200, odd[0])
         if path == "/version":
             return Reply(200, self.version)
         parts = path.split("/")[2:]  # behind the version

@@ -50,7 +50,8 @@ def test_a_copied_folder_is_enough(tmp_path: Path) -> None:
 
 def test_dockerfile_has_no_mistakes() -> None:
     command = [program("hadolint"), "--no-color", str(AGENT / "Dockerfile")]
-    assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == ""
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout) == (0, "")
 
 
 def test_compose_file_keeps_to_its_schema_and_gives_no_rights() -> None:
@@ -59,8 +60,10 @@ def test_compose_file_keeps_to_its_schema_and_gives_no_rights() -> None:
     assert checked.returncode == 0, checked.stdout
     one = yaml.safe_load((AGENT / "compose.yaml").read_text(encoding="utf-8"))["services"]["agent"]
     assert (one["cap_drop"], one["security_opt"], one["read_only"]) == (["ALL"], ["no-new-privileges:true"], True)
-    assert "/var/run/docker.sock:/var/run/docker.sock:ro" in one["volumes"]
-    assert {name.removeprefix("AGENT_").lower() for name in one["environment"]} <= set(_SETTINGS)
+    mounts = {"/var/run/docker.sock:/var/run/docker.sock:ro", "/etc/os-release:/etc/os-release:ro", "spool:/spool"}
+    assert set(one["volumes"]) == mounts
+    names = {name.removeprefix("AGENT_").lower() for name in one["environment"]}
+    assert {"server", "token", "host_name"} <= names <= set(_SETTINGS)
 
 
 @pytest.mark.parametrize("judgement", [["verify"], ["security", "--offline=true", f"--threshold={EXPOSURE * 10:g}"]])

@@ -1,25 +1,33 @@
 """What the agent makes of an engine's answers."""
 
+import json
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from platform import node
 from typing import Any
 
 import pytest
 
-from agent import engine
+from agent import engine, limits
+from agent.clock import seconds
 from agent.containers import Use, cpu_percentage, memory, use_of
 from agent.engine import Engine, EngineError
 from agent.host import GIB
 from agent.notices import Notices
 from agent.sampler import Sampler
 from agent.settings import load
+from model.schemas import MAX_CONTAINERS, Report
 from tests import recorded_stats
 from tests.fake_engine import DOCKER, PODMAN, STARTED, Fake, FakeEngine, running
 
 pytestmark = pytest.mark.agent
+
+MakeSampler = Callable[..., Sampler]
 
 
 @pytest.fixture
@@ -30,26 +38,22 @@ def socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "engine.sock"
 
 
-_OPEN: list[Sampler] = []
+@pytest.fixture
+def sampler() -> Iterator[MakeSampler]:
+    """Makes samplers that end with the test."""
+    with ExitStack() as ending:
 
+        def made(*arguments: str) -> Sampler:
+            return ending.enter_context(closing(Sampler(load(arguments, {}), Notices())))
 
-@pytest.fixture(autouse=True)
-def _closing() -> Iterator[None]:
-    yield
-    while _OPEN:
-        _OPEN.pop().close()
-
-
-def sampler(*arguments: str) -> Sampler:
-    _OPEN.append(Sampler(load(arguments, {}), Notices()))
-    return _OPEN[-1]
+        yield made
 
 
 def by_name(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {container["container_name"]: container for container in report["containers"]}
 
 
-def test_every_container_is_reported_with_its_state(socket: Path) -> None:
+def test_every_container_is_reported_with_its_state(sampler: MakeSampler, socket: Path) -> None:
     states = ["running", "exited", "paused", "restarting", "created", "dead"]
     with running(FakeEngine(*(Fake(f"c-{state}", state) for state in states)), socket):
         found = by_name(sampler().sample())
@@ -57,7 +61,7 @@ def test_every_container_is_reported_with_its_state(socket: Path) -> None:
     assert {container["engine_type"] for container in found.values()} == {"docker"}
 
 
-def test_names_come_from_the_setting_or_the_engine(socket: Path) -> None:
+def test_names_come_from_the_setting_or_the_engine(sampler: MakeSampler, socket: Path) -> None:
     with running(FakeEngine(Fake("web")), socket):
         report = sampler().sample()
         assert report["host"]["host_name"] == "engine-host"
@@ -67,7 +71,7 @@ def test_names_come_from_the_setting_or_the_engine(socket: Path) -> None:
     assert [report["containers"][0][key] for key in ("node_name", "cluster_name")] == ["h", "blue"]
 
 
-def test_what_the_engine_knows_besides(socket: Path) -> None:
+def test_what_the_engine_knows_besides(sampler: MakeSampler, socket: Path) -> None:
     crashed = Fake("crashed", "exited", details={"ExitCode": 137, "OOMKilled": True, "RestartCount": 3})
     sick = Fake("sick", details={"Health": {"Status": "unhealthy"}})
     fresh = Fake("fresh", "created", details={"StartedAt": "0001-01-01T00:00:00Z", "Health": {"Status": "none"}})
@@ -79,17 +83,40 @@ def test_what_the_engine_knows_besides(socket: Path) -> None:
     assert [found["fresh"][key] for key in keys[2:]] == [0, 0, False, None, None]
 
 
-def test_cpu_is_counted_from_the_agents_own_last_sample(socket: Path) -> None:
-    busy = Fake("busy", used_ns=10**12)
+def test_cpu_is_counted_from_the_agents_own_last_sample(sampler: MakeSampler, socket: Path) -> None:
+    busy = Fake("busy", used_ns=10**12, read="2026-11-26T12:00:00Z")
     with running(FakeEngine(busy), socket):
         agent = sampler()
         assert by_name(agent.sample())["busy"]["cpu_percentage"] is None
-        began = time.monotonic()
-        time.sleep(0.3)
-        busy.used_ns += 450_000_000
-        shown = by_name(agent.sample())["busy"]["cpu_percentage"]
-        took = time.monotonic() - began
-    assert 40 / took <= shown <= 150
+        busy.used_ns, busy.read = busy.used_ns + 450_000_000, "2026-11-26T12:00:01.5Z"
+        assert by_name(agent.sample())["busy"]["cpu_percentage"] == 30
+
+
+def test_one_that_is_late_once_loses_one_figure_only(
+    sampler: MakeSampler, socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.engine.TIMEOUT_S", 0.3)
+    slow = Fake("slow", read="2026-11-26T12:00:00Z")
+    with running(FakeEngine(slow), socket):
+        agent = sampler()
+        agent.sample()
+        slow.hangs_s = 0.6
+        assert "cpu_percentage" not in by_name(agent.sample())["slow"]
+        slow.hangs_s, slow.used_ns, slow.read = 0, 450_000_000, "2026-11-26T12:00:01.5Z"
+        assert by_name(agent.sample())["slow"]["cpu_percentage"] == 30
+
+
+def test_a_kept_connection_that_another_thread_takes_first_is_no_error(socket: Path) -> None:
+    class Taken(list[Any]):
+        def __bool__(self) -> bool:
+            return True  # until a moment ago
+
+    with running(FakeEngine(Fake("web")), socket):
+        one = Engine(f"unix://{socket}", {})
+        one._idle = Taken()
+        assert len(one.ask("/v1.41/containers/json")) == 1
+        for kept in one._idle:
+            kept.close()
 
 
 def use(started_at: str = STARTED, used_ns: int = 0, read_s: float = 0.0, seen_s: float = 0.0) -> Use:
@@ -106,6 +133,8 @@ def use(started_at: str = STARTED, used_ns: int = 0, read_s: float = 0.0, seen_s
         (use(), use(used_ns=10**10, read_s=3610, seen_s=10), 100),
         (use(used_ns=5), use(used_ns=4, read_s=10, seen_s=10), None),
         (use(), use("later", 10**10, 10, 10), None),  # started anew meanwhile
+        (use(), use(used_ns=10**10, seen_s=10), 100),  # a time that cannot be read
+        (use(read_s=10), use(used_ns=10**9, read_s=9, seen_s=1), 100),
         (use(), use(used_ns=10**10), None),
         (None, use(used_ns=10**10), None),
     ],
@@ -157,13 +186,13 @@ def test_cpu_of_one_recorded_answer_is_not_made_up(only: dict[str, Any]) -> None
     assert cpu_percentage(None, use_of(only, STARTED)) is None
 
 
-def test_what_does_not_run_uses_nothing(socket: Path) -> None:
+def test_what_does_not_run_uses_nothing(sampler: MakeSampler, socket: Path) -> None:
     with running(FakeEngine(Fake("off", "exited", used_ns=10**12)), socket):
         [container] = sampler().sample()["containers"]
     assert [container[key] for key in ("cpu_percentage", "memory_usage", "memory_percentage")] == [0, 0, 0]
 
 
-def test_200_containers_take_less_than_3_s(socket: Path) -> None:
+def test_200_containers_take_less_than_3_s(sampler: MakeSampler, socket: Path) -> None:
     with running(FakeEngine(*(Fake(f"c{number}", hangs_s=0.05) for number in range(200))), socket):
         agent = sampler()
         agent.sample()
@@ -175,7 +204,9 @@ def test_200_containers_take_less_than_3_s(socket: Path) -> None:
     assert took < 3
 
 
-def test_one_that_hangs_or_vanishes_costs_only_itself(socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_hangs_or_vanishes_costs_only_itself(
+    sampler: MakeSampler, socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("agent.engine.TIMEOUT_S", 0.3)
     with running(FakeEngine(Fake("good"), Fake("gone", vanishes=True), Fake("stuck", hangs_s=1), Fake("fine")), socket):
         found = by_name(sampler().sample())
@@ -188,7 +219,9 @@ def test_one_that_hangs_or_vanishes_costs_only_itself(socket: Path, monkeypatch:
     assert found["stuck"]["status"] == found["gone"]["status"] == "running"
 
 
-def test_many_that_hang_cost_only_themselves(socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_that_hang_cost_only_themselves(
+    sampler: MakeSampler, socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("agent.containers.DEADLINE_S", 0.5)
     fakes = [*(Fake(f"stuck{n}", hangs_s=1.5) for n in range(40)), Fake("good")]
     with running(FakeEngine(*fakes, version=PODMAN), socket):
@@ -200,7 +233,7 @@ def test_many_that_hang_cost_only_themselves(socket: Path, monkeypatch: pytest.M
     assert {container["status"] for container in found.values()} == {"running"}
 
 
-def test_an_answer_that_nobody_understands_costs_only_its_container(socket: Path) -> None:
+def test_an_answer_that_nobody_understands_costs_only_its_container(sampler: MakeSampler, socket: Path) -> None:
     odd = Fake("odd", details={"StartedAt": 7, "Health": "no"})
     with running(FakeEngine(odd, Fake("good", read="yesterday")), socket):
         agent = sampler()
@@ -208,6 +241,110 @@ def test_an_answer_that_nobody_understands_costs_only_its_container(socket: Path
         found = by_name(agent.sample())
     assert found["odd"]["status"] == "running"
     assert found["good"]["memory_percentage"] == pytest.approx(9.766)
+
+
+@pytest.mark.parametrize(
+    ("end", "answer"),
+    [
+        ("/containers/json", None),
+        ("/containers/json", {"message": "starting"}),
+        ("/containers/json", [{"Names": ["/no-id"]}]),
+        ("/containers/json", [7]),
+        ("/version", []),
+        ("/version", {"ApiVersion": "x"}),
+        ("/info", None),
+        ("/info", {"MemTotal": "much"}),
+    ],
+    ids=str,
+)
+def test_an_engine_that_nobody_understands_costs_only_itself(
+    sampler: MakeSampler,
+    socket: Path,
+    caplog: pytest.LogCaptureFixture,
+    end: str,
+    answer: Any,  # noqa: ANN401 - JSON
+) -> None:
+    odd, other = FakeEngine(Fake("odd")), socket.with_name("other.sock")
+    odd.instead = {end: answer}
+    agent = sampler("--engines", f"unix://{socket},unix://{other}")
+    with running(odd, socket), running(FakeEngine(Fake("good")), other):
+        agent.prime()
+        reports = [agent.sample() for _ in range(3)]
+        odd.instead = {}
+        after = by_name(agent.sample())
+    assert [list(by_name(report)) for report in reports] == [["good"]] * 3
+    assert all("cpu_percentage" in report["host"] for report in reports)
+    assert sorted(after) == ["good", "odd"]
+    assert [record.message.partition(": ")[2][:30] for record in caplog.records] == ["its answers are not understood"]
+
+
+class AtTheBeginning(datetime):
+    """The clock of a board without a battery."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "AtTheBeginning":
+        return cls(1970, 1, 1, tzinfo=tz or UTC)
+
+
+def test_one_odd_value_does_not_make_the_server_refuse_the_report(
+    sampler: MakeSampler, socket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = {"1970": "1970-01-01T00:00:07Z", "2100": "2100-06-01T00:00:00Z", "never": "soon"}
+    odd = [Fake(name, details={"StartedAt": text}) for name, text in starts.items()]
+    named = [Fake("n" * 300), Fake("bell\x07"), Fake("half \ud800"), Fake(" " * 5)]
+    monkeypatch.setattr("agent.limits.datetime", AtTheBeginning)
+    monkeypatch.setattr("psutil.boot_time", lambda: time.time() + 9)
+    with running(FakeEngine(*odd, *named), socket):
+        report = sampler().sample()
+    Report.model_validate_json(json.dumps(report))
+    assert report["host"]["get_datetime"] is None
+    found = by_name(report)
+    assert {found[name]["started_at"] for name in starts} == {None}
+    assert set(found) - set(starts) == {"n" * 255, "bell?", "half ?", named[3].id[:12]}
+
+
+def test_of_too_many_those_that_run_are_reported(
+    sampler: MakeSampler, socket: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("agent.limits.CONTAINERS", 5)
+    fakes = [*(Fake(f"old-{n}", "exited") for n in range(6)), Fake("web"), Fake("asleep", "paused")]
+    with running(FakeEngine(*fakes), socket):
+        agent = sampler()
+        reports = [agent.sample()["containers"] for _ in range(3)]
+    assert [len(containers) for containers in reports] == [5] * 3
+    assert [one["container_name"] for one in reports[0][:2]] == ["web", "asleep"]
+    assert [record.message for record in caplog.records] == [
+        "8 containers, of which 5 are reported: the server takes no more"
+    ]
+
+
+def test_so_many_are_what_the_server_takes() -> None:
+    assert limits.CONTAINERS == MAX_CONTAINERS
+
+
+@pytest.mark.parametrize(
+    ("text", "since_1970"),
+    [
+        ("2026-11-26T11:40:59.800585283Z", 1795693259.800585283),
+        ("2026-11-26T20:40:59.800585283+09:00", 1795693259.800585283),
+        ("2026-11-26T06:10:59.8-05:30", 1795693259.8),
+        ("2026-11-26T11:40:59Z", 1795693259),
+        ("2026-11-26T20:40:59+09:00", 1795693259),
+        ("2026-11-26T11:40:59", 1795693259),
+        ("2026-13-26T11:40:59Z", 0),
+        ("2026-11-26", 0),
+        ("", 0),
+        ("None", 0),
+    ],
+)
+def test_an_engines_time_is_read_with_its_offset(text: str, since_1970: float) -> None:
+    assert seconds(text) == pytest.approx(since_1970, abs=1e-6)
+
+
+@pytest.mark.parametrize("text", ["1970-01-01T09:00:00+09:00", "1999-12-31T23:00:00+09:00", "2100-01-01T01:00:00Z"])
+def test_a_time_that_no_clock_shows_is_not_sent(text: str) -> None:
+    assert limits.moment(text) is None
+    assert limits.moment(STARTED) == STARTED
 
 
 @pytest.mark.parametrize(
@@ -220,7 +357,9 @@ def test_an_answer_that_nobody_understands_costs_only_its_container(socket: Path
         ({"ApiVersion": "1.24"}, "docker", "/v1.24/"),
     ],
 )
-def test_the_newest_version_that_both_know_is_spoken(socket: Path, version: Any, kind: str, path: str) -> None:  # noqa: ANN401 - JSON
+def test_the_newest_version_that_both_know_is_spoken(
+    sampler: MakeSampler, socket: Path, version: dict[str, Any], kind: str, path: str
+) -> None:
     with running(FakeEngine(Fake("web"), version=version), socket) as server:
         [container] = sampler().sample()["containers"]
     assert container["engine_type"] == kind
@@ -228,7 +367,7 @@ def test_the_newest_version_that_both_know_is_spoken(socket: Path, version: Any,
 
 
 def test_an_engine_that_restarts_does_not_take_its_containers_away(
-    socket: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    sampler: MakeSampler, socket: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
     fake = FakeEngine(Fake("web"), Fake("old", "exited"))
@@ -250,14 +389,29 @@ def test_an_engine_that_restarts_does_not_take_its_containers_away(
     assert lines[3:] == ["500 for /v1.41/containers/json", "500 for /version"]
 
 
-def test_an_engine_that_starts_later_is_found_then(socket: Path) -> None:
+def test_an_engine_that_starts_later_is_found_then(sampler: MakeSampler, socket: Path) -> None:
     agent = sampler()
     assert agent.sample()["containers"] == []
     with running(FakeEngine(Fake("web")), socket):
         assert len(agent.sample()["containers"]) == 1
 
 
-def test_several_engines_are_one_report(tmp_path: Path, socket: Path) -> None:
+def test_a_name_that_was_reported_stays(sampler: MakeSampler, socket: Path) -> None:
+    agent = sampler()
+    before = agent.sample()["host"]["host_name"]
+    with running(FakeEngine(Fake("web")), socket):
+        report = agent.sample()
+    assert before == report["host"]["host_name"] == report["containers"][0]["node_name"] == node()
+
+
+def test_an_engine_that_comes_before_the_first_report_names_the_host(sampler: MakeSampler, socket: Path) -> None:
+    agent = sampler()
+    agent.prime()
+    with running(FakeEngine(Fake("web")), socket):
+        assert agent.sample()["host"]["host_name"] == "engine-host"
+
+
+def test_several_engines_are_one_report(sampler: MakeSampler, tmp_path: Path, socket: Path) -> None:
     other = tmp_path / "other.sock"
     with running(FakeEngine(Fake("a")), socket), running(FakeEngine(Fake("b"), version=PODMAN), other):
         found = by_name(sampler("--engines", f"unix://{socket},unix://{other}").sample())
@@ -272,14 +426,8 @@ def test_a_socket_under_two_names_is_one_engine(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(engine, "_PODMAN", str(podman))
     (tmp_path / "podman").mkdir()
     (tmp_path / "podman" / "podman.sock").touch()
-    assert (
-        engine.addresses({"XDG_RUNTIME_DIR": str(tmp_path)})
-        == [
-            f"unix://{docker}",
-            f"unix://{tmp_path}/podman/podman.sock",
-        ]
-        or len(engine.addresses({"XDG_RUNTIME_DIR": str(tmp_path)})) == 2
-    )
+    found = engine.addresses({"XDG_RUNTIME_DIR": str(tmp_path)})
+    assert found == [f"unix://{podman}", f"unix://{tmp_path}/podman/podman.sock"]
     assert engine.addresses({"DOCKER_HOST": "tcp://a:2375"}) == ["tcp://a:2375"]
 
 

@@ -47,6 +47,8 @@ class _Setting(NamedTuple):
 
 
 def _url(text: str) -> str:
+    if "@" in text:  # of a password with a slash no part of the address would be taken for the user's
+        raise ValueError("should have no user and no password: it would be shown in the log; there is --token")
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("should be like http://monitor.example:8000")
@@ -111,22 +113,25 @@ def _value(name: str, flag: str | None, environ: Mapping[str, str], file: Mappin
     try:
         return setting.read(text)
     except ValueError as error:
-        shown = "" if name == "token" else f" {text!r}"
+        shown = "" if name == "token" or "@" in text else f" {text!r}"  # what may be a secret is not repeated
         raise SettingsError(f"{source}{shown}: {error}") from None
 
 
 def _file(path: str | None) -> Mapping[str, str]:
     """The file that was named, else agent.ini in the working folder if there is one."""
+    if not path and not Path("agent.ini").exists():
+        return {}
+    path = path or "agent.ini"
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        if path or Path("agent.ini").exists():
-            parser.read_string(Path(path or "agent.ini").read_text(encoding="utf-8-sig"))
+        parser.read_string(Path(path).read_text(encoding="utf-8-sig"))
+        values = dict(parser[_SECTION])
+    except KeyError:
+        raise SettingsError(f"{path}: has no section [{_SECTION}]") from None
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise SettingsError(f"{path or 'agent.ini'}: {reason}") from None
-    values = dict(parser[_SECTION]) if parser.has_section(_SECTION) else {}
+        raise SettingsError(f"{path}: {getattr(error, 'strerror', None) or str(error).splitlines()[0]}") from None
     if unknown := sorted(set(values) - set(_SETTINGS)):
-        raise SettingsError(f"{path or 'agent.ini'}: unknown: {', '.join(unknown)}; known: {', '.join(_SETTINGS)}")
+        raise SettingsError(f"{path}: unknown: {', '.join(unknown)}; known: {', '.join(_SETTINGS)}")
     return values
 
 

@@ -13,6 +13,7 @@ from config.config import ROOT
 
 pytestmark = pytest.mark.agent
 
+NO_USER = "should have no user and no password: it would be shown in the log; there is --token"
 EXAMPLE = ROOT / "agent" / "agent.ini.example"
 
 
@@ -76,6 +77,10 @@ def test_every_setting_is_a_flag_and_a_variable(name: str) -> None:
         (["--interval", "nan"], "--interval 'nan': should be from 1 to 3600"),
         (["--spool-max-hours", "169"], "--spool-max-hours '169': should be from 0.01 to 168"),
         (["--host-name", "a\x07"], "--host-name 'a\\x07': should be at most 255 printable characters"),
+        (["--server", "http://me:hidden@a"], f"--server: {NO_USER}"),
+        (["--server", "https://me@a:99999"], f"--server: {NO_USER}"),
+        (["--server", "http://me:hid/den@a"], f"--server: {NO_USER}"),
+        (["--server", "ftp://me:hidden@a"], f"--server: {NO_USER}"),
         (["--token", "se cret"], "--token: should be visible ASCII characters"),
     ],
 )
@@ -89,16 +94,19 @@ def test_a_bad_value_is_one_line_that_says_what_would_be_right(arguments: list[s
     ("content", "said"),
     [
         ("interval = 5\n", "agent.ini: File contains no section headers."),
+        ("[Agent]\ninterval = 5\n", "agent.ini: has no section [agent]"),
+        ("", "agent.ini: has no section [agent]"),
         ("[agent]\nintervall = 5\n", "agent.ini: unknown: intervall; known: server, interval"),
         ("[agent]\ninterval = 0\n", "interval in the file '0': should be from 1 to 3600"),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "agent.ini").write_text(content)
-    with pytest.raises(SettingsError) as told:
-        load([], {})
-    assert str(told.value).startswith(said)
-    assert "\n" not in str(told.value)
+    for arguments in ([], ["--config", "agent.ini"]):
+        with pytest.raises(SettingsError) as told:
+            load(arguments, {})
+        assert str(told.value).startswith(said)
+        assert "\n" not in str(told.value)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -18,23 +19,24 @@ from agent.spool import Spool, SpoolError
 
 pytestmark = pytest.mark.agent
 
+OpenSpool = Callable[..., Spool]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
-_OPEN: list[Spool] = []
+def spool_in(folder: Path, *, max_bytes: float = 1 << 20, max_age_s: float = 3600) -> Spool:
+    return Spool(folder, Clock(), Notices(), max_bytes=max_bytes, max_age_s=max_age_s)
 
 
-@pytest.fixture(autouse=True)
-def _closing() -> Iterator[None]:
-    yield
-    while _OPEN:
-        _OPEN.pop().close()
+@pytest.fixture
+def opened() -> Iterator[OpenSpool]:
+    """Opens spools that are closed with the test."""
+    with ExitStack() as ending:
 
+        def made(folder: Path, **limits: float) -> Spool:
+            return ending.enter_context(closing(spool_in(folder, **limits)))
 
-def opened(folder: Path, *, max_bytes: float = 1 << 20, max_age_s: float = 3600) -> Spool:
-    spool = Spool(folder, Clock(), Notices(), max_bytes=max_bytes, max_age_s=max_age_s)
-    _OPEN.append(spool)
-    return spool
+        yield made
 
 
 def filled(spool: Spool, count: int, size: int = 10) -> Spool:
@@ -47,12 +49,12 @@ def kept(spool: Spool) -> list[int]:
     return [json.loads(record.report)["n"] for record in spool.oldest(100_000, 1 << 30)]
 
 
-def test_reports_survive_the_agent_in_their_order(tmp_path: Path) -> None:
+def test_reports_survive_the_agent_in_their_order(opened: OpenSpool, tmp_path: Path) -> None:
     filled(opened(tmp_path), 5).close()
     assert kept(opened(tmp_path)) == [0, 1, 2, 3, 4]
 
 
-def test_a_key_and_a_moment_survive_the_agent(tmp_path: Path) -> None:
+def test_a_key_and_a_moment_survive_the_agent(opened: OpenSpool, tmp_path: Path) -> None:
     spool = filled(opened(tmp_path), 1)
     [before] = spool.oldest(1, 1000)
     spool.close()
@@ -61,14 +63,14 @@ def test_a_key_and_a_moment_survive_the_agent(tmp_path: Path) -> None:
     assert abs(after.stamp.uptime_s - before.stamp.uptime_s) <= 0.001
 
 
-def test_what_is_settled_does_not_come_back(tmp_path: Path) -> None:
+def test_what_is_settled_does_not_come_back(opened: OpenSpool, tmp_path: Path) -> None:
     spool = filled(opened(tmp_path), 5)
     spool.settle([1, 4])
     spool.close()
     assert kept(opened(tmp_path)) == [0, 2, 3]
 
 
-def test_numbers_go_on_behind_what_was_settled(tmp_path: Path) -> None:
+def test_numbers_go_on_behind_what_was_settled(opened: OpenSpool, tmp_path: Path) -> None:
     spool = filled(opened(tmp_path), 3)
     spool.settle([0, 1, 2])
     spool.close()
@@ -78,7 +80,7 @@ def test_numbers_go_on_behind_what_was_settled(tmp_path: Path) -> None:
     assert newest.number == 3
 
 
-def test_a_batch_ends_at_its_limits_and_has_one_report_at_least(tmp_path: Path) -> None:
+def test_a_batch_ends_at_its_limits_and_has_one_report_at_least(opened: OpenSpool, tmp_path: Path) -> None:
     spool = filled(opened(tmp_path), 5, size=100)
     assert len(spool.oldest(3, 1 << 20)) == 3
     assert len(spool.oldest(5, 250)) == 2
@@ -86,7 +88,7 @@ def test_a_batch_ends_at_its_limits_and_has_one_report_at_least(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("cut", [1, 2, 20, 60])
-def test_a_torn_last_line_costs_only_itself(tmp_path: Path, cut: int) -> None:
+def test_a_torn_last_line_costs_only_itself(opened: OpenSpool, tmp_path: Path, cut: int) -> None:
     filled(opened(tmp_path), 3).close()
     [segment] = tmp_path.glob("*.log")
     os.truncate(segment, segment.stat().st_size - cut)
@@ -102,7 +104,9 @@ def test_a_torn_last_line_costs_only_itself(tmp_path: Path, cut: int) -> None:
 @pytest.mark.parametrize(
     "junk", [b"\0" * 100, b"\n\n", b"R 00000000 7 x\n", b"A zz 0\n", b"\xff\xfe\n", b"A 12345678 1\n"]
 )
-def test_damage_costs_only_what_it_hit(tmp_path: Path, junk: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_costs_only_what_it_hit(
+    opened: OpenSpool, tmp_path: Path, junk: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     filled(opened(tmp_path), 2).close()
     [segment] = tmp_path.glob("*.log")
     content = segment.read_bytes()
@@ -114,7 +118,9 @@ def test_damage_costs_only_what_it_hit(tmp_path: Path, junk: bytes, caplog: pyte
 
 
 @pytest.mark.parametrize("torn", [b"\nA 1234", b"\nA 00000000 0", b"\nR 00000000 9 x"])
-def test_a_line_torn_on_a_full_disk_costs_the_next_report_nothing(tmp_path: Path, torn: bytes) -> None:
+def test_a_line_torn_on_a_full_disk_costs_the_next_report_nothing(
+    opened: OpenSpool, tmp_path: Path, torn: bytes
+) -> None:
     spool = filled(opened(tmp_path), 2)
     [segment] = tmp_path.glob("*.log")
     with segment.open("ab") as file:
@@ -125,7 +131,7 @@ def test_a_line_torn_on_a_full_disk_costs_the_next_report_nothing(tmp_path: Path
     assert kept(opened(tmp_path)) == [0, 1, 0]
 
 
-def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+def test_a_flipped_bit_is_noticed(opened: OpenSpool, tmp_path: Path) -> None:
     filled(opened(tmp_path), 3).close()
     [segment] = tmp_path.glob("*.log")
     content = bytearray(segment.read_bytes())
@@ -134,7 +140,9 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     assert kept(opened(tmp_path)) == [0, 2]
 
 
-def test_a_full_spool_drops_the_oldest_and_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_spool_drops_the_oldest_and_says_so_once(
+    opened: OpenSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     spool = filled(opened(tmp_path, max_bytes=64_000), 1000, size=100)
     numbers = kept(spool)
     assert numbers == list(range(1000 - len(numbers), 1000))
@@ -144,14 +152,18 @@ def test_a_full_spool_drops_the_oldest_and_says_so_once(tmp_path: Path, caplog: 
     assert ["spool is full" in record.message for record in caplog.records].count(True) == 1
 
 
-def test_a_full_spool_needs_no_room_to_drop_what_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_spool_needs_no_room_to_drop_what_it_holds(
+    opened: OpenSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spool = opened(tmp_path, max_bytes=16_000)
     monkeypatch.setattr(spool._segments, "note", lambda *_: pytest.fail("something was noted"))
     filled(spool, 300, size=100)
     assert spool.dropped == 300 - len(spool) > 0
 
 
-def test_a_segment_that_is_gone_costs_only_its_reports(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_segment_that_is_gone_costs_only_its_reports(
+    opened: OpenSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     spool = filled(opened(tmp_path, max_bytes=64_000), 60, size=100)
     before, [first, *_] = kept(spool), sorted(tmp_path.glob("*.log"))
     lost = first.read_bytes().count(b"\nR ")
@@ -164,7 +176,7 @@ def test_a_segment_that_is_gone_costs_only_its_reports(tmp_path: Path, caplog: p
     ]
 
 
-def test_the_newest_one_that_can_be_read_is_the_newest(tmp_path: Path) -> None:
+def test_the_newest_one_that_can_be_read_is_the_newest(opened: OpenSpool, tmp_path: Path) -> None:
     spool = filled(opened(tmp_path, max_bytes=64_000), 60, size=100)
     last = max(tmp_path.glob("*.log"))
     lost = last.read_bytes().count(b"\nR ")
@@ -174,7 +186,7 @@ def test_the_newest_one_that_can_be_read_is_the_newest(tmp_path: Path) -> None:
     assert newest.number == 59 - lost
 
 
-def test_a_segment_that_cannot_be_read_now_holds_up_no_other(tmp_path: Path) -> None:
+def test_a_segment_that_cannot_be_read_now_holds_up_no_other(opened: OpenSpool, tmp_path: Path) -> None:
     spool = filled(opened(tmp_path, max_bytes=64_000), 60, size=100)
     first = min(tmp_path.glob("*.log"))
     away = first.rename(tmp_path / "away")
@@ -187,14 +199,14 @@ def test_a_segment_that_cannot_be_read_now_holds_up_no_other(tmp_path: Path) -> 
     assert kept(spool) == list(range(60))
 
 
-def test_what_is_delivered_leaves_no_files(tmp_path: Path) -> None:
+def test_what_is_delivered_leaves_no_files(opened: OpenSpool, tmp_path: Path) -> None:
     spool = filled(opened(tmp_path, max_bytes=64_000), 300, size=100)
     spool.settle([record.number for record in spool.oldest(1000, 1 << 20)])
     filled(spool, 1, size=1000)
     assert len(list(tmp_path.glob("*.log"))) == 1
 
 
-def test_too_old_reports_are_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_too_old_reports_are_dropped(opened: OpenSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     spool = opened(tmp_path, max_age_s=60)
     now = Clock().now()
     spool.append('{"n":0}', Stamp(now.uptime_s - 61, now.boot, now.wall_s))
@@ -204,7 +216,7 @@ def test_too_old_reports_are_dropped(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "older than" in caplog.text
 
 
-def test_the_age_of_what_is_kept_is_known_without_the_disk(tmp_path: Path) -> None:
+def test_the_age_of_what_is_kept_is_known_without_the_disk(opened: OpenSpool, tmp_path: Path) -> None:
     filled(opened(tmp_path / "spool"), 2).close()
     spool = filled(opened(tmp_path / "spool"), 2)
     (tmp_path / "spool").rename(tmp_path / "gone")
@@ -213,13 +225,15 @@ def test_the_age_of_what_is_kept_is_known_without_the_disk(tmp_path: Path) -> No
     assert (spool.dropped, len(spool)) == (4, 0)
 
 
-def test_files_of_other_names_are_left_alone(tmp_path: Path) -> None:
+def test_files_of_other_names_are_left_alone(opened: OpenSpool, tmp_path: Path) -> None:
     (tmp_path / "abcdefghijkl.log").write_text("not ours")
     assert kept(filled(opened(tmp_path), 1)) == [0]
     assert (tmp_path / "abcdefghijkl.log").read_text() == "not ours"
 
 
-def test_a_disk_without_locks_is_used_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_locks_is_used_all_the_same(
+    opened: OpenSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
@@ -227,20 +241,22 @@ def test_a_disk_without_locks_is_used_all_the_same(tmp_path: Path, monkeypatch: 
     assert kept(filled(opened(tmp_path), 1)) == [0]
 
 
-def test_a_second_agent_is_kept_out(tmp_path: Path) -> None:
+def test_a_second_agent_is_kept_out(opened: OpenSpool, tmp_path: Path) -> None:
     first = opened(tmp_path)
     with pytest.raises(SpoolError, match="another agent"):
         opened(tmp_path)
     first.close()
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
+def test_a_file_is_no_folder(opened: OpenSpool, tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("")
     with pytest.raises(SpoolError, match="should be a folder"):
         opened(tmp_path / "spool")
 
 
-def test_reports_that_cannot_be_written_are_kept_in_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_reports_that_cannot_be_written_are_kept_in_memory(
+    opened: OpenSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     spool = filled(opened(tmp_path / "spool"), 2)
     (tmp_path / "spool").rename(tmp_path / "gone")
@@ -259,7 +275,7 @@ def test_reports_that_cannot_be_written_are_kept_in_memory(tmp_path: Path, caplo
     assert [record.number for record in spool.oldest(10, 1 << 20)] == [0, 1, 2, 4, 5]
 
 
-def test_memory_is_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded_too(opened: OpenSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.spool.MEMORY_BYTES", 1000)
     spool = opened(tmp_path / "spool")
     (tmp_path / "spool" / "lock").unlink()
@@ -269,12 +285,12 @@ def test_memory_is_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert 5 <= len(spool) <= 10
 
 
-def test_a_full_disk_tears_no_line(tmp_path: Path) -> None:
+def test_a_full_disk_tears_no_line(opened: OpenSpool, tmp_path: Path) -> None:
     program = (
         "import resource, signal, sys; from pathlib import Path; from tests.test_agent_spool import *\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))\n"
-        f"spool = filled(opened(Path({str(tmp_path)!r}), max_bytes=1 << 30), 20, size=100)\n"
+        f"spool = filled(spool_in(Path({str(tmp_path)!r}), max_bytes=1 << 30), 20, size=100)\n"
         "assert len(spool) == 20, len(spool)\n"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)
@@ -283,10 +299,10 @@ def test_a_full_disk_tears_no_line(tmp_path: Path) -> None:
     assert len(numbers) >= 5
 
 
-def test_a_kill_loses_nothing_that_was_appended(tmp_path: Path) -> None:
+def test_a_kill_loses_nothing_that_was_appended(opened: OpenSpool, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from tests.test_agent_spool import *\n"
-        f"spool = opened(Path({str(tmp_path)!r}))\n"
+        f"spool = spool_in(Path({str(tmp_path)!r}))\n"
         "for number in range(100_000):\n"
         "    spool.append(f'{{\"n\":{number}}}', Clock().now())\n"
         "    print(number, flush=True)\n"
@@ -304,7 +320,9 @@ def test_a_kill_loses_nothing_that_was_appended(tmp_path: Path) -> None:
     assert numbers[: told[-1] + 1] == list(range(told[-1] + 1))
 
 
-def test_rejected_reports_are_kept_with_their_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_reports_are_kept_with_their_reason(
+    opened: OpenSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("agent.rejected.MAX_REJECTED", 3)
     spool = filled(opened(tmp_path), 5)
     for record in spool.oldest(5, 1 << 20):
@@ -314,7 +332,9 @@ def test_rejected_reports_are_kept_with_their_reason(tmp_path: Path, monkeypatch
     assert [path.read_text().splitlines()[1] for path in kept_files] == [f"422 VALIDATION: no {n}" for n in (2, 3, 4)]
 
 
-def test_rejected_reports_survive_the_ones_of_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_reports_survive_the_ones_of_the_next_start(
+    opened: OpenSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("agent.rejected.MAX_REJECTED", 4)
     for start in (1, 2):
         spool = filled(opened(tmp_path), 3)

@@ -82,6 +82,7 @@ def scripted(answers: Answers, *, path: Path | None = None, tls: ssl.SSLContext 
     kind: Any = socketserver.ThreadingUnixStreamServer if path else socketserver.ThreadingTCPServer
     with kind(str(path) if path else ("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
+        server.socket.listen(128)  # as an engine does; of more than five at once a Unix socket refuses some
         server.handle_error = lambda *_: None  # a client that went away is what some tests are about
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)

@@ -6,7 +6,7 @@ import pytest
 from database.batch import FUTURE, Move, learned_interval
 from database.clock import Clock
 from database.dialect import MOVE, Held
-from database.rows import Prepared
+from database.rows import HOST_DETAILS, Prepared
 from tests.service import Service, report
 from utils.utils import SECOND, time_text
 
@@ -70,7 +70,7 @@ def held(sampled_at: int = BEFORE, last_seen: int = BEFORE) -> Held:
 
 
 def prepared(received_at: int, age_s: int = 0) -> Prepared:
-    host = (1.0, 2, 4, 8.0, 50.0, "2025-01-01 00:00:00")
+    host = (1.0, 2, 4, 8.0, 50.0, "2025-01-01 00:00:00", *[None] * len(HOST_DETAILS))
     return Prepared("host", host, "", 0, 0, 0, received_at, received_at - age_s * SECOND, b"", None)
 
 

@@ -5,11 +5,11 @@ from sqlalchemy import Connection
 
 from database import batch, hosts
 from database.dialect import MOVE, Dialect, Held
-from database.rows import Prepared, Row
+from database.rows import HOST_DETAILS, Prepared, Row
 from utils.utils import SECOND, moment, time_text
 
 T0 = 1_750_000_000 * SECOND
-HOST: Row = (1.5, 2, 4, 2.5, 3.5, "2025-06-15 15:06:40")
+HOST: Row = (1.5, 2, 4, 2.5, 3.5, "2025-06-15 15:06:40", *[None] * len(HOST_DETAILS))
 MINUTE = 60 * SECOND
 
 
@@ -60,7 +60,7 @@ class Table:
 
 def test_a_hosts_first_report_is_its_state() -> None:
     row = moved(Held(None, None, None), prepared())
-    assert list(row.values())[:8] == [7, 1, *HOST]
+    assert list(row.values())[: 2 + len(HOST)] == [7, 1, *HOST]
     assert (row["sampled_at"], row["containers_count"], row["containers_running"]) == (time_text(T0), 3, 2)
     assert (row["interval_s"], row["last_seen"], row["expected_by"]) == (None, time_text(T0), time_text(T0))
 

@@ -29,13 +29,20 @@ class Segments:
         if self._guard:
             self._guard.close()
 
+    def renew(self) -> None:
+        """Makes the folder anew if somebody deleted it; not what it is in, which may be a disk's. Raises OSError."""
+        if not self._folder.is_dir():
+            self._folder.mkdir()
+            self.close()
+            self._guard = _only_one(self._folder)
+
     @property
     def total_bytes(self) -> int:
         return sum(self.sizes.values())
 
     def found(self) -> list[int]:
-        """Those that an earlier process left, the oldest first."""
-        return sorted(int(path.stem) for path in self._folder.glob("[0-9]" * 12 + ".log"))
+        """Those that an earlier process left, the oldest first; a folder of such a name is none."""
+        return sorted(int(path.stem) for path in self._folder.glob("[0-9]" * 12 + ".log") if path.is_file())
 
     def content(self, segment: int) -> bytes:
         """All of a segment that was found. Raises SpoolError."""

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 # A full folder loses its oldest segment: so much of it at a time.
 SEGMENTS = 64
+# What was refused for good may take one part of so many, on top.
+REJECTED_PARTS = 10
 # What is kept of reports that cannot be written.
 MEMORY_BYTES = 8 << 20
 
@@ -106,7 +108,7 @@ class Spool:
 
     def reject(self, record: Record, reason: str) -> None:
         """The server will never take it."""
-        rejected.keep(self._folder / "rejected", record, reason)
+        rejected.keep(self._folder / "rejected", record, reason, max_bytes=self._max_bytes / REJECTED_PARTS)
         self.settle([record.number])
 
     def _numbers(self) -> Iterator[int]:
@@ -145,12 +147,19 @@ class Spool:
             self._turn_over()
         self._make_room(len(line))
         try:
-            offset = self._segments.write(self._current, line)
-        except OSError:
-            if size:
-                self._turn_over()
-            raise
+            offset = self._put(line)
+        except OSError:  # a second try finds the room of what was settled, and a folder that somebody deleted
+            self._segments.renew()
+            offset = self._put(line)
         self._places[record.number] = _Place(self._current, offset, len(line), record.stamp)
+
+    def _put(self, line: bytes) -> int:
+        """A segment that cannot be written is left, and goes if it holds nothing. Raises OSError."""
+        try:
+            return self._segments.write(self._current, line)
+        except OSError:
+            self._turn_over()
+            raise
 
     def _turn_over(self) -> None:
         self._current += 1

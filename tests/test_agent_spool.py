@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from agent.clock import Clock, Stamp
 from agent.notices import Notices
+from agent.segments import Segments
 from agent.spool import Spool, SpoolError
 
 pytestmark = pytest.mark.agent
@@ -258,8 +260,10 @@ def test_reports_that_cannot_be_written_are_kept_in_memory(
     opened: OpenSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    spool = filled(opened(tmp_path / "spool"), 2)
-    (tmp_path / "spool").rename(tmp_path / "gone")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    spool = filled(opened(disk / "spool"), 2)
+    disk.rename(tmp_path / "gone")
     filled(spool, 3)
     assert len(spool) == 5
     newest = spool.newest()
@@ -267,9 +271,9 @@ def test_reports_that_cannot_be_written_are_kept_in_memory(
     assert newest.number == 4
     spool.settle([3])
     assert [record.message for record in caplog.records].count(
-        f"spool {tmp_path / 'spool'}: No such file or directory; reports are kept in memory only"
+        f"spool {disk / 'spool'}: No such file or directory; reports are kept in memory only"
     ) == 1
-    (tmp_path / "gone").rename(tmp_path / "spool")
+    (tmp_path / "gone").rename(disk)
     filled(spool, 1)
     assert "can be written again" in caplog.text
     assert [record.number for record in spool.oldest(10, 1 << 20)] == [0, 1, 2, 4, 5]
@@ -277,12 +281,71 @@ def test_reports_that_cannot_be_written_are_kept_in_memory(
 
 def test_memory_is_bounded_too(opened: OpenSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.spool.MEMORY_BYTES", 1000)
-    spool = opened(tmp_path / "spool")
-    (tmp_path / "spool" / "lock").unlink()
-    (tmp_path / "spool").rmdir()
+    spool = opened(tmp_path / "disk" / "spool")
+    (tmp_path / "disk").rename(tmp_path / "gone")
     filled(spool, 50, size=100)
     assert kept(spool) == list(range(50 - len(spool), 50))
     assert 5 <= len(spool) <= 10
+
+
+def limited(monkeypatch: pytest.MonkeyPatch, folder: Path, bytes_in_all: int) -> None:
+    """A disk on which nothing else fits: what is written beyond is taken back, as far as the caller can tell."""
+    write = Segments._append
+
+    def full(self: Segments, segment: int, lines: bytes, *, durable: bool) -> int:
+        self._path(segment).touch()
+        if sum(path.stat().st_size for path in folder.glob("*.log")) + len(lines) + 1 > bytes_in_all:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(self, segment, lines, durable=durable)
+
+    monkeypatch.setattr(Segments, "_append", full)
+
+
+def test_what_is_settled_makes_room_on_a_full_disk(
+    opened: OpenSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    limited(monkeypatch, tmp_path, 2000)
+    spool = opened(tmp_path)
+    for _ in range(50):
+        [record] = filled(spool, 1, size=100).oldest(9, 1 << 20)
+        spool.settle([record.number])
+    assert caplog.records == []
+    assert len(list(tmp_path.glob("*.log"))) == 1
+
+
+def test_a_full_disk_is_left_no_empty_files(
+    opened: OpenSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    limited(monkeypatch, tmp_path, 1000)
+    spool = filled(opened(tmp_path), 50, size=100)
+    assert len(spool) == 50
+    assert [path for path in tmp_path.glob("*.log") if not path.stat().st_size] == []
+    spool.settle(range(50))
+    filled(spool, 1)
+    assert caplog.records[-1].message == f"spool {tmp_path}: can be written again"
+
+
+def test_a_folder_that_was_deleted_is_made_anew(
+    opened: OpenSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = filled(opened(tmp_path / "spool"), 2)
+    shutil.rmtree(tmp_path / "spool")
+    filled(spool, 2)
+    assert [record.number for record in spool.oldest(9, 1 << 20)] == [2, 3]
+    assert [record.message for record in caplog.records] == [
+        "spool: the oldest reports are dropped, 2 so far: their file is gone"
+    ]
+    with pytest.raises(SpoolError, match="another agent"):
+        opened(tmp_path / "spool")
+    spool.close()
+    assert len(opened(tmp_path / "spool")) == 2
+
+
+def test_a_folder_with_the_name_of_a_segment_is_passed_over(opened: OpenSpool, tmp_path: Path) -> None:
+    (tmp_path / "000000000000.log").mkdir()
+    filled(opened(tmp_path), 2).close()
+    assert kept(opened(tmp_path)) == [0, 1]
 
 
 def test_a_full_disk_tears_no_line(opened: OpenSpool, tmp_path: Path) -> None:
@@ -330,6 +393,17 @@ def test_rejected_reports_are_kept_with_their_reason(
     assert len(spool) == 0
     kept_files = sorted((tmp_path / "rejected").glob("*.json"))
     assert [path.read_text().splitlines()[1] for path in kept_files] == [f"422 VALIDATION: no {n}" for n in (2, 3, 4)]
+
+
+def test_rejected_reports_take_a_tenth_of_the_limit_and_the_newest_is_kept(opened: OpenSpool, tmp_path: Path) -> None:
+    spool = filled(opened(tmp_path, max_bytes=10_000), 6, size=300)
+    for record in spool.oldest(6, 1 << 20):
+        spool.reject(record, f"422 VALIDATION: no {record.number}")
+    kept_files = sorted((tmp_path / "rejected").glob("*.json"))
+    assert [path.read_text().splitlines()[1][-1] for path in kept_files] == ["4", "5"]
+    [large] = filled(spool, 1, size=2000).oldest(1, 1)
+    spool.reject(large, "422")
+    assert [path.stat().st_size > 2000 for path in (tmp_path / "rejected").glob("*.json")] == [True]
 
 
 def test_rejected_reports_survive_the_ones_of_the_next_start(

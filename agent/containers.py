@@ -26,6 +26,8 @@ DEADLINE_S = 6.0
 CLOCK_SLACK_S = 2.0
 # States in which a container has processes whose use can be counted.
 ALIVE = frozenset({"running", "paused"})
+# What has not run yet has an exit code of 0 too, as if it had ended well.
+ENDED = frozenset({"exited", "dead"})
 _ID_LETTERS = 12
 
 
@@ -105,10 +107,10 @@ def _listed(one: Mapping[str, Any]) -> dict[str, Any]:
     names = [name.lstrip("/") for name in one.get("Names") or ()]
     names = [name for name in names if "/" not in name] or names or [one["Id"][:_ID_LETTERS]]
     return {
-        "container_name": limits.word(names[0]) or one["Id"][:_ID_LETTERS],
+        "container_name": limits.word(names[0]) or limits.word(one["Id"][:_ID_LETTERS]) or "?",
         "status": limits.word(one.get("State")) or "unknown",
         "container_id": one["Id"][:_ID_LETTERS],
-        "image": limits.word(one.get("Image")),
+        "image": one.get("Image"),
         "get_datetime": limits.now(),
     }
 
@@ -121,10 +123,10 @@ def _details(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "status": status,
         "restart_count": found.get("RestartCount"),
-        "exit_code": None if status in ALIVE else state.get("ExitCode"),
+        "exit_code": state.get("ExitCode") if status in ENDED else None,
         "oom_killed": state.get("OOMKilled"),
-        "health": None if health == "none" else limits.word(health),
-        "started_at": limits.moment(str(state.get("StartedAt"))),
+        "health": None if health == "none" else health,
+        "started_at": limits.moment(state.get("StartedAt")),
     }
 
 

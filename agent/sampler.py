@@ -72,8 +72,8 @@ class Sampler:
         containers = self._containers()
         name = self._host_name()
         places = {"cluster_name": self._settings.cluster_name or name, "node_name": name}
-        measured = {"host_name": name, **host.sample()}
-        return {"host": measured, "containers": [{**one, **places} for one in containers]}
+        measured = limits.fitting({"host_name": name, **host.sample()})
+        return {"host": measured, "containers": [limits.fitting({**one, **places}) for one in containers]}
 
     def _containers(self) -> list[dict[str, Any]]:
         """Those of all engines; of too many, those that run before those that have ended."""

@@ -21,7 +21,7 @@ from agent.host import GIB
 from agent.notices import Notices
 from agent.sampler import Sampler
 from agent.settings import load
-from model.schemas import MAX_CONTAINERS, Report
+from model.schemas import MAX_CONTAINERS, ContainerSample, HostSample, Report
 from tests import recorded_stats
 from tests.fake_engine import DOCKER, PODMAN, STARTED, Fake, FakeEngine, running
 
@@ -80,7 +80,7 @@ def test_what_the_engine_knows_besides(sampler: MakeSampler, socket: Path) -> No
     keys = ("container_id", "image", "restart_count", "exit_code", "oom_killed", "health", "started_at")
     assert [found["crashed"][key] for key in keys] == [crashed.id[:12], "bb:1", 3, 137, True, None, STARTED]
     assert [found["sick"][key] for key in keys[2:]] == [0, None, False, "unhealthy", STARTED]
-    assert [found["fresh"][key] for key in keys[2:]] == [0, 0, False, None, None]
+    assert [found["fresh"][key] for key in keys[2:]] == [0, None, False, None, None]
 
 
 def test_cpu_is_counted_from_the_agents_own_last_sample(sampler: MakeSampler, socket: Path) -> None:
@@ -276,6 +276,51 @@ def test_an_engine_that_nobody_understands_costs_only_itself(
     assert all("cpu_percentage" in report["host"] for report in reports)
     assert sorted(after) == ["good", "odd"]
     assert [record.message.partition(": ")[2][:30] for record in caplog.records] == ["its answers are not understood"]
+
+
+ODD_VALUES: list[Any] = [
+    -3,
+    -4e21,
+    1e300,
+    math.nan,
+    math.inf,
+    2**70,
+    1.5,
+    True,
+    "yesterday",
+    "",
+    "x" * 300,
+    [1],
+    {},
+    None,
+]
+
+
+@pytest.mark.parametrize("odd", ODD_VALUES, ids=repr)
+def test_no_value_of_any_field_makes_the_server_refuse_the_report(odd: Any) -> None:  # noqa: ANN401 - JSON
+    host = {name: odd for name in HostSample.model_fields if name != "host_name"}
+    container = {name: odd for name in ContainerSample.__annotations__ if name != "container_name"}
+    report = {
+        "host": limits.fitting({**host, "host_name": "h"}),
+        "containers": [limits.fitting({**container, "container_name": "c"})],
+    }
+    Report.model_validate_json(json.dumps(report))
+
+
+def test_what_the_server_takes_is_left_as_it_is() -> None:
+    numbers = {"cpu_percentage": 3, "memory_usage": 1.5, "restart_count": 0, "exit_code": -1, "network_sent": 2**53 - 1}
+    good = {**numbers, "oom_killed": False, "started_at": STARTED, "image": "bb:1", "health": None}
+    assert limits.fitting(good) == good
+
+
+def test_an_odd_number_of_an_engine_costs_only_itself(sampler: MakeSampler, socket: Path) -> None:
+    odd = Fake("odd", usage=int(-4e21), details={"StartedAt": "yesterday", "RestartCount": -3})
+    with running(FakeEngine(odd, Fake("nameless\x07")), socket):
+        report = sampler().sample()
+    Report.model_validate_json(json.dumps(report))
+    found = by_name(report)["odd"]
+    assert [found[name] for name in ("memory_usage", "restart_count", "started_at")] == [None, None, None]
+    assert (found["status"], found["oom_killed"]) == ("running", False)
 
 
 class AtTheBeginning(datetime):

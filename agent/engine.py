@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import math
 import os
 import socket
 import ssl
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,6 +18,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+# Of connecting, of asking, and of the whole answer: one that comes byte by byte would hold up the report for good.
 TIMEOUT_S = 3.0
 # The newest version of the API whose answers the recorded ones in the tests show.
 NEWEST_API = (1, 51)
@@ -32,9 +35,20 @@ def addresses(environ: Mapping[str, str]) -> list[str]:
     if environ.get("DOCKER_HOST"):
         return [environ["DOCKER_HOST"]]
     rootless = [f"{environ['XDG_RUNTIME_DIR']}/podman/podman.sock"] if environ.get("XDG_RUNTIME_DIR") else []
-    # The package podman-docker makes one socket a link to the other.
-    found = {os.path.realpath(path): path for path in (_DOCKER, _PODMAN, *rootless) if Path(path).exists()}
-    return [f"unix://{path}" for path in found.values()]
+    return each_once(f"unix://{path}" for path in (_DOCKER, _PODMAN, *rootless) if Path(path).exists())
+
+
+def each_once(given: Iterable[str]) -> list[str]:
+    """Without those that are another's socket: the package podman-docker makes one a link to the other."""
+    found: dict[str, str] = {}
+    for address in given:
+        found.setdefault(_real(address), address)
+    return list(found.values())
+
+
+def _real(address: str) -> str:
+    scheme, _, path = address.partition("://")
+    return f"unix://{os.path.realpath(path)}" if scheme == "unix" else address
 
 
 class Engine:
@@ -87,6 +101,9 @@ class Engine:
         return None
 
     def _get(self, connection: http.client.HTTPConnection, path: str) -> Any:  # noqa: ANN401 - JSON
+        connection.response_class = _Answer
+        if connection.sock:
+            connection.sock.settimeout(TIMEOUT_S)
         try:
             connection.request("GET", path, headers={"Host": "engine"})
             answer = connection.getresponse()
@@ -98,6 +115,35 @@ class Engine:
         if answer.status != http.client.OK:
             raise EngineError(f"{self.address}: {answer.status} for {path.partition('?')[0]}")
         return json.loads(body)
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer that has to be complete in time: a socket's own limit is for each of its reads."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - the library's own
+        super().__init__(sock, *arguments, **named)
+        self.fp = io.BufferedReader(_Until(time.monotonic() + TIMEOUT_S, sock, self.fp.detach()))
+
+
+class _Until(io.RawIOBase):
+    """What a socket gives until a moment; then it raises what the socket does for a read that takes too long."""
+
+    def __init__(self, moment: float, sock: socket.socket, raw: io.RawIOBase) -> None:
+        self._moment, self._sock, self._raw = moment, sock, raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - the library's own
+        left = self._moment - time.monotonic()
+        if left <= 0:
+            raise socket.timeout
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 class _UnixConnection(http.client.HTTPConnection):

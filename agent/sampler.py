@@ -93,7 +93,7 @@ class Sampler:
 
     def _addresses(self) -> list[str]:
         given = self._settings.engines or engine.addresses(os.environ)
-        return list(dict.fromkeys([*given, *self._sources]))
+        return engine.each_once([*self._sources, *given])
 
     def _engine_name(self) -> str:
         names = [limits.word(source.engine.name) for source in self._sources.values()]

@@ -5,10 +5,12 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from platform import node
+from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from agent.settings import load
 from model.schemas import MAX_CONTAINERS, ContainerSample, HostSample, Report
 from tests import recorded_stats
 from tests.fake_engine import DOCKER, PODMAN, STARTED, Fake, FakeEngine, running
+from tests.scripted import Asked, Reply, scripted
 
 pytestmark = pytest.mark.agent
 
@@ -217,6 +220,53 @@ def test_one_that_hangs_or_vanishes_costs_only_itself(
         "fine": pytest.approx(9.766),
     }
     assert found["stuck"]["status"] == found["gone"]["status"] == "running"
+
+
+@contextmanager
+def dripping(path: Path, head: bytes) -> Iterator[None]:
+    """An engine that answers at once with this, and then with a byte every 50 ms, for as long as it is heard."""
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1 << 16)
+            with suppress(OSError):
+                self.wfile.write(head)
+                while True:
+                    self.wfile.write(b" ")
+                    time.sleep(0.05)
+
+    with ThreadingUnixStreamServer(str(path), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nA: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"])
+def test_an_answer_that_comes_byte_by_byte_has_an_end(
+    socket: Path, monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    monkeypatch.setattr("agent.engine.TIMEOUT_S", 0.4)
+    with dripping(socket, head):
+        began = time.monotonic()
+        with pytest.raises(EngineError, match="no answer within"):
+            Engine(f"unix://{socket}", {}).connect()
+        assert time.monotonic() - began < 2
+
+
+def test_an_answer_after_which_the_engine_hangs_up_is_read_whole(socket: Path) -> None:
+    def answer(asked: Asked) -> Reply:
+        return FakeEngine(Fake("web")).answer(asked)._replace(headers={"Connection": "close"})
+
+    with scripted(answer, path=socket) as server:
+        one = Engine(f"unix://{socket}", {})
+        one.connect()
+        assert len(one.ask("/containers/json")) == 1
+        one.close()
+    assert [asked.connection for asked in server.asked] == [1, 2, 3]
 
 
 def test_many_that_hang_cost_only_themselves(
@@ -463,6 +513,14 @@ def test_several_engines_are_one_report(sampler: MakeSampler, tmp_path: Path, so
     assert {name: container["engine_type"] for name, container in found.items()} == {"a": "docker", "b": "podman"}
 
 
+def test_an_engine_that_is_given_twice_is_reported_once(sampler: MakeSampler, tmp_path: Path, socket: Path) -> None:
+    link = tmp_path / "link.sock"
+    link.symlink_to(socket)
+    agent = sampler("--engines", f"unix://{link},unix://{socket}")
+    with running(FakeEngine(Fake("web")), socket):
+        assert [len(agent.sample()["containers"]) for _ in range(2)] == [1, 1]
+
+
 def test_a_socket_under_two_names_is_one_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     podman, docker = tmp_path / "podman.sock", tmp_path / "docker.sock"
     podman.touch()
@@ -472,7 +530,7 @@ def test_a_socket_under_two_names_is_one_engine(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "podman").mkdir()
     (tmp_path / "podman" / "podman.sock").touch()
     found = engine.addresses({"XDG_RUNTIME_DIR": str(tmp_path)})
-    assert found == [f"unix://{podman}", f"unix://{tmp_path}/podman/podman.sock"]
+    assert found == [f"unix://{docker}", f"unix://{tmp_path}/podman/podman.sock"]
     assert engine.addresses({"DOCKER_HOST": "tcp://a:2375"}) == ["tcp://a:2375"]
 
 

@@ -23,7 +23,8 @@ run: $(VENV)/.installed ## start the server on the embedded database, for this m
 	@exec env SERVER_HOST="$${SERVER_HOST:-127.0.0.1}" $(BIN)/python main.py
 
 agent: $(VENV)/.installed-agent ## report this machine and its containers to a server; AGENT_SERVER=http://... for another one
-	@exec env AGENT_SPOOL="$${AGENT_SPOOL:-data/spool}" $(BIN)/python -m agent
+	@grep -qsi '^spool[[:space:]]*[=:]' "$${AGENT_CONFIG:-agent.ini}" || export AGENT_SPOOL="$${AGENT_SPOOL:-data/spool}"; \
+	exec $(BIN)/python -m agent
 
 # A database of its own: a made-up fleet is not for the one that agents report to.
 demo: $(VENV)/.installed ## fill data/demo.db with a made-up fleet, then serve it

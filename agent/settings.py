@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import configparser
+import logging
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ from agent import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+logger = logging.getLogger("agent")
 
 MAX_HOURS = 168.0
 _SECTION = "agent"
@@ -58,7 +62,10 @@ def _url(text: str) -> str:
 
 def _between(least: float, most: float) -> Callable[[str], float]:
     def read(text: str) -> float:
-        value = float(text)
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
         if not least <= value <= most:
             raise ValueError(f"should be from {least:g} to {most:g}")
         return value
@@ -101,8 +108,16 @@ def load(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> S
     given = vars(_parser().parse_args(arguments))
     once, path = given.pop("once"), given.pop("config")
     file = _file(path or environ.get("AGENT_CONFIG"))
+    _warn_of_unknown(environ)
     values: dict[str, Any] = {name: _value(name, given[name], environ, file) for name in _SETTINGS}
     return Settings(**values, once=once)
+
+
+def _warn_of_unknown(environ: Mapping[str, str]) -> None:
+    """Only a warning: other programs may have variables that begin so."""
+    known = {f"AGENT_{name.upper()}" for name in (*_SETTINGS, "config")}
+    if unknown := sorted(name for name in environ if name.startswith("AGENT_") and name not in known):
+        logger.warning("no settings of this agent: %s; those are %s", ", ".join(unknown), ", ".join(sorted(known)))
 
 
 def _value(name: str, flag: str | None, environ: Mapping[str, str], file: Mapping[str, str]) -> Any:  # noqa: ANN401 - of many types
@@ -122,22 +137,42 @@ def _file(path: str | None) -> Mapping[str, str]:
     if not path and not Path("agent.ini").exists():
         return {}
     path = path or "agent.ini"
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(Path(path).read_text(encoding="utf-8-sig"))
-        values = dict(parser[_SECTION])
-    except KeyError:
-        raise SettingsError(f"{path}: has no section [{_SECTION}]") from None
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        raise SettingsError(f"{path}: {getattr(error, 'strerror', None) or str(error).splitlines()[0]}") from None
+    parser = _parsed(path)
+    others = "".join(f"; unknown: [{name}]" for name in parser.sections() if name != _SECTION)
+    if _SECTION not in parser:
+        raise SettingsError(f"{path}: has no section [{_SECTION}]{others}")
+    if others:
+        raise SettingsError(f"{path}: has more than the section [{_SECTION}]{others}")
+    values = dict(parser[_SECTION])
     if unknown := sorted(set(values) - set(_SETTINGS)):
         raise SettingsError(f"{path}: unknown: {', '.join(unknown)}; known: {', '.join(_SETTINGS)}")
     return values
 
 
+def _parsed(path: str) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    except configparser.Error as error:
+        raise SettingsError(f"{path}{_misread(error)}") from None
+    return parser
+
+
+def _misread(error: configparser.Error) -> str:
+    """The line and what is wrong with it; not what stands there, which may be a token."""
+    line = getattr(error, "lineno", None) or getattr(error, "errors", [("?", "")])[0][0]
+    twice = isinstance(error, (configparser.DuplicateOptionError, configparser.DuplicateSectionError))
+    wrong = "is there a second time" if twice else f"should be [{_SECTION}], or name = value below it"
+    return f", line {line}: {wrong}"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m agent",
+        # An abbreviation would mean something else, or nothing, once there is a setting of a similar name.
+        allow_abbrev=False,
         description="Reports what this host and its containers use to a Resource Monitor Server.",
         epilog="Every setting also as AGENT_NAME in the environment, or as name = value under [agent] in agent.ini.",
     )

@@ -1,6 +1,7 @@
 """The agent stands alone: it needs nothing of the server, an older Python, and what its folder brings to run it."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,32 @@ def test_a_copied_folder_is_enough(tmp_path: Path) -> None:
     environ = {"DOCKER_HOST": f"unix://{tmp_path}/none.sock", "PATH": ""}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=30, check=True)
     assert '"containers": []' in done.stdout
+
+
+def made_by_make(folder: Path, **environ: str) -> str:
+    """The spool that `make agent` gives the agent; the program that would run is one that tells it."""
+    tools = folder / ".venv" / "bin"
+    tools.mkdir(parents=True, exist_ok=True)
+    (tools / "pip").touch()
+    (tools / "python").write_text('#!/bin/sh\necho "$AGENT_SPOOL"\n')
+    (tools / "python").chmod(0o755)
+    (folder / "agent").mkdir(exist_ok=True)
+    (folder / "agent" / "requirements.txt").touch()
+    (folder / ".venv" / ".installed-agent").touch()
+    command = ["make", "-s", "-f", str(ROOT / "Makefile"), "agent"]
+    environ = {"PATH": os.environ["PATH"], **environ}
+    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_make_leaves_the_spool_to_the_file_or_the_environment(tmp_path: Path) -> None:
+    assert made_by_make(tmp_path) == "data/spool"
+    assert made_by_make(tmp_path, AGENT_SPOOL="mine") == "mine"
+    (tmp_path / "agent.ini").write_text("[agent]\nspool_max_mb = 5\n")
+    assert made_by_make(tmp_path) == "data/spool"
+    (tmp_path / "agent.ini").rename(tmp_path / "other.ini")
+    (tmp_path / "other.ini").write_text("[agent]\nspool = there\n")
+    assert made_by_make(tmp_path) == "data/spool"
+    assert made_by_make(tmp_path, AGENT_CONFIG="other.ini") == ""
 
 
 def test_dockerfile_has_no_mistakes() -> None:

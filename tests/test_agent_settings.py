@@ -73,7 +73,7 @@ def test_every_setting_is_a_flag_and_a_variable(name: str) -> None:
         (["--server", "monitor:8000"], "--server 'monitor:8000': should be like http://monitor.example:8000"),
         (["--server", "http://a:99999"], "--server 'http://a:99999': Port out of range 0-65535"),
         (["--interval", "0.5"], "--interval '0.5': should be from 1 to 3600"),
-        (["--interval", "x"], "--interval 'x': could not convert string to float: 'x'"),
+        (["--interval", "x"], "--interval 'x': should be from 1 to 3600"),
         (["--interval", "nan"], "--interval 'nan': should be from 1 to 3600"),
         (["--spool-max-hours", "169"], "--spool-max-hours '169': should be from 0.01 to 168"),
         (["--host-name", "a\x07"], "--host-name 'a\\x07': should be at most 255 printable characters"),
@@ -93,7 +93,12 @@ def test_a_bad_value_is_one_line_that_says_what_would_be_right(arguments: list[s
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("interval = 5\n", "agent.ini: File contains no section headers."),
+        ("interval = 5\n", "agent.ini, line 1: should be [agent], or name = value below it"),
+        ("[agent]\n\ninterval\n", "agent.ini, line 3: should be [agent], or name = value below it"),
+        ("[agent]\ninterval = 5\ninterval = 6\n", "agent.ini, line 3: is there a second time"),
+        ("[agent]\n[agent]\n", "agent.ini, line 2: is there a second time"),
+        ("[agnt]\ninterval = 5\n", "agent.ini: has no section [agent]; unknown: [agnt]"),
+        ("[agent]\n[agnt]\ninterval = 5\n", "agent.ini: has more than the section [agent]; unknown: [agnt]"),
         ("[Agent]\ninterval = 5\n", "agent.ini: has no section [agent]"),
         ("", "agent.ini: has no section [agent]"),
         ("[agent]\nintervall = 5\n", "agent.ini: unknown: intervall; known: server, interval"),
@@ -107,6 +112,16 @@ def test_a_bad_file_is_one_line(tmp_path: Path, content: str, said: str) -> None
             load(arguments, {})
         assert str(told.value).startswith(said)
         assert "\n" not in str(told.value)
+
+
+def test_a_misspelt_variable_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    load([], {"AGENT_INTERVAL": "20", "AGENT_CONFIG": "", "PATH": "", "AGENT_SERVR": "x", "AGENT_INTERVALL": "secret"})
+    [line] = caplog.records
+    assert (line.levelname, line.message.partition(";")[0]) == (
+        "WARNING",
+        "no settings of this agent: AGENT_INTERVALL, AGENT_SERVR",
+    )
+    assert "secret" not in line.message
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -128,6 +143,7 @@ def test_help_names_every_flag() -> None:
     [
         (["--interval", "0"], "--interval '0': should be from 1 to 3600\n"),
         (["--server", "https://a", "--ca-file", "/nowhere.pem"], "--ca-file /nowhere.pem: No such file or directory\n"),
+        (["--inter", "5"], "python -m agent: error: unrecognized arguments: --inter 5\n"),
         (["--config", "/nowhere.ini"], "/nowhere.ini: No such file or directory\n"),
         (["--spool", "/dev/null"], "spool /dev/null: should be a folder\n"),
     ],

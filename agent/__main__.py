@@ -11,13 +11,16 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from agent.clock import Clock
-from agent.notices import Notices
-from agent.sampler import Sampler
-from agent.sender import Sender
-from agent.server import Server
-from agent.settings import Settings, SettingsError, load
-from agent.spool import Spool, SpoolError
+try:
+    from agent.clock import Clock
+    from agent.notices import Notices
+    from agent.sampler import Sampler
+    from agent.sender import Sender
+    from agent.server import Server
+    from agent.settings import Settings, SettingsError, load
+    from agent.spool import Spool, SpoolError
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing.name} is missing: {sys.executable} -m pip install -r agent/requirements.txt")
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -61,6 +61,8 @@ class Sampler:
         """From here on CPU time is counted; a second later there is something to tell."""
         host.prime()
         self._containers()
+        if not self._addresses():
+            logger.info("no engine found: the host alone is reported until there is one")
 
     def close(self) -> None:
         """Ends the connections to all engines."""

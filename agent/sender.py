@@ -48,6 +48,7 @@ class Sender:
         self._spool, self._server, self._clock, self._notices = spool, server, clock, notices
         self._wake, self._stop = threading.Event(), threading.Event()
         self._live = -1
+        self._delivered = False
         self._failures = self._singles = 0
         self._batch = BATCH_REPORTS
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
@@ -111,7 +112,7 @@ class Sender:
     def _one(self, record: Record) -> None:
         answer = self._post("/api/resources", self._body(record, ""), record.key)
         if answer.status == 200 and answer.envelope:  # noqa: PLR2004 - committed
-            self._spool.settle([record.number])
+            self._stored([record.number])
         elif answer.status in FINAL and answer.envelope:
             self._reject(record, answer.said)
         else:
@@ -133,7 +134,7 @@ class Sender:
 
     def _settle(self, records: Sequence[Record], results: Sequence[dict[str, Any]], answer: Answer) -> None:
         stored = [record.number for record, result in zip(records, results) if result.get("resultCode") == "0"]
-        self._spool.settle(stored)
+        self._stored(stored)
         refused = [pair for pair in zip(records, results) if pair[1].get("resultCode") in FINAL_CODES]
         for record, result in refused:
             self._reject(record, f"{result.get('resultCode')}: {result.get('message')}")
@@ -141,6 +142,13 @@ class Sender:
         if left:  # else they would be sent again at once
             reason = f"{left[0].get('resultCode')}: {left[0].get('message')}"
             raise Later(f"{self._server.url}: {reason}", answer.retry_after_s)
+
+    def _stored(self, numbers: Sequence[int]) -> None:
+        """The first time it is told: who has just set up an agent wants to know."""
+        self._spool.settle(numbers)
+        if numbers and not self._delivered:
+            self._delivered = True
+            logger.info("delivered to %s", self._server.url)
 
     def _reject(self, record: Record, reason: str) -> None:
         self._spool.reject(record, reason)

@@ -66,7 +66,10 @@ class Spool:
 
     def close(self) -> None:
         """Lets another agent use the folder."""
-        self._segments.close()
+        with self._lock:
+            if self._memory:
+                logger.warning("spool: %d reports are lost: they were kept in memory only", len(self._memory))
+            self._segments.close()
 
     def append(self, report: str, stamp: Stamp) -> None:
         """Keeps a report; if it cannot be written, in memory, which is told."""

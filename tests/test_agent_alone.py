@@ -49,6 +49,13 @@ def test_a_copied_folder_is_enough(tmp_path: Path) -> None:
     assert '"containers": []' in done.stdout
 
 
+def test_without_psutil_it_says_what_to_install() -> None:
+    hidden = "import runpy, sys; sys.modules['psutil'] = None; runpy.run_module('agent', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", hidden], cwd=ROOT, capture_output=True, text=True, check=False)
+    expected = f"psutil is missing: {sys.executable} -m pip install -r agent/requirements.txt\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+
+
 def made_by_make(folder: Path, **environ: str) -> str:
     """The spool that `make agent` gives the agent; the program that would run is one that tells it."""
     tools = folder / ".venv" / "bin"

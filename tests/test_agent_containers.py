@@ -484,6 +484,19 @@ def test_an_engine_that_restarts_does_not_take_its_containers_away(
     assert lines[3:] == ["500 for /v1.41/containers/json", "500 for /version"]
 
 
+def test_a_host_without_an_engine_says_so_once(
+    sampler: MakeSampler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("agent.engine.addresses", lambda _: [])
+    agent = sampler()
+    agent.prime()
+    agent.sample()
+    assert [record.message for record in caplog.records] == [
+        "no engine found: the host alone is reported until there is one"
+    ]
+
+
 def test_an_engine_that_starts_later_is_found_then(sampler: MakeSampler, socket: Path) -> None:
     agent = sampler()
     assert agent.sample()["containers"] == []

@@ -84,6 +84,14 @@ def test_a_report_goes_out_with_its_key_and_its_age(tmp_path: Path) -> None:
     assert len(made.spool) == 0
 
 
+def test_the_first_delivery_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with agent(tmp_path, stores) as (made, _):
+        made.keep(3).send_all()
+        made.keep().send_all()
+        assert [record.message for record in caplog.records] == [f"delivered to {made.server.url}"]
+
+
 def test_larger_ones_are_compressed(tmp_path: Path) -> None:
     with agent(tmp_path, stores) as (made, server):
         made.keep(size=2000).send_all()
@@ -344,6 +352,7 @@ def test_an_hour_without_a_good_token_is_one_line_and_loses_nothing(
     stored = [asked.headers.get("idempotency-key") for asked in server.asked[360:361]]
     stored += [one["idempotency_key"] for asked in server.asked[361:] for one in asked.body["reports"]]
     assert len(set(stored)) == len(stored) == 360
-    warning, over = [record.message for record in caplog.records]
+    warning, delivered, over = [record.message for record in caplog.records]
     assert "401 UNAUTHORIZED" in warning
+    assert delivered == f"delivered to {made.server.url}"
     assert over.endswith("takes reports again, 359 wait")

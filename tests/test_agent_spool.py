@@ -279,6 +279,13 @@ def test_reports_that_cannot_be_written_are_kept_in_memory(
     assert [record.number for record in spool.oldest(10, 1 << 20)] == [0, 1, 2, 4, 5]
 
 
+def test_what_is_lost_at_the_end_is_told(opened: OpenSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spool = filled(opened(tmp_path / "disk" / "spool"), 2)
+    (tmp_path / "disk").rename(tmp_path / "gone")
+    filled(spool, 3).close()
+    assert caplog.records[-1].message == "spool: 3 reports are lost: they were kept in memory only"
+
+
 def test_memory_is_bounded_too(opened: OpenSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.spool.MEMORY_BYTES", 1000)
     spool = opened(tmp_path / "disk" / "spool")

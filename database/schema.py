@@ -21,7 +21,7 @@ from database import adoption, leases
 from database.adoption_state import VERSION, NotReady, check
 from database.dialect import Dialect
 from database.faults import Fault, classify
-from model import models
+from model import history, models  # noqa: F401 - the tables of the past belong to the metadata
 
 __all__ = ["NotReady", "prepare", "upgrade"]
 

@@ -34,7 +34,7 @@ def _text(length: int) -> TypeEngine[str]:
 
 Name = _text(255)
 
-_INNODB: dict[str, Any] = {
+INNODB: dict[str, Any] = {
     f"{engine}_{option}": value
     for engine in ("mysql", "mariadb")
     for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
@@ -76,7 +76,7 @@ hosts = Table(
     Column("interval_s", Double),
     Column("expected_by", Moment),
     *_host_details(),
-    **_INNODB,
+    **INNODB,
 )
 
 # One row per accepted report: the host's history, clustered by its natural key.
@@ -98,7 +98,7 @@ reports = Table(
     *_host_details(),
     Index("uq_reports_report_key", "report_key", unique=True),
     sqlite_with_rowid=False,
-    **_INNODB,
+    **INNODB,
 )
 
 # One row per container per report, never updated: the history, and the present where sampled_at is the host's.
@@ -126,7 +126,7 @@ containers = Table(
     Column("health", Name),
     Column("started_at", Moment),
     Index("ix_containers_host_sampled", "host_id", "sampled_at"),
-    **_INNODB,
+    **INNODB,
 )
 
 # The minutes whose aggregates are out of date, written in the same transaction as the rows that made them so.
@@ -136,7 +136,7 @@ rollup_pending = Table(
     Column("host_id", Id, primary_key=True, autoincrement=False),
     Column("minute", DateTime, primary_key=True),
     sqlite_with_rowid=False,
-    **_INNODB,
+    **INNODB,
 )
 
 # Who may do a job that must run once: holder and fence number, until a moment of the database's own clock.
@@ -147,5 +147,5 @@ leases = Table(
     Column("owner", _text(64)),
     Column("fence", BigInteger, nullable=False),
     Column("expires_at", Moment, nullable=False),
-    **_INNODB,
+    **INNODB,
 )

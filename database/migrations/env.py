@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from model import history  # noqa: F401 - its tables belong to the metadata
 from model.models import metadata
 
 attributes = context.config.attributes

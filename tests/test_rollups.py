@@ -1,0 +1,165 @@
+"""Aggregates: every bucket is what the raw rows say, whatever came when, and whatever broke."""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, select
+
+from database import rollups
+from database.batch import write
+from database.host_ids import HostIds
+from database.rows import Prepared, prepare
+from model.history import METRICS, TIERS, rollup_due, series
+from model.history import rollups as tables
+from model.models import containers, reports, rollup_pending
+from model.schemas import Report
+from tests.schema_engine import Target, target
+from tests.service import report
+from utils.utils import SECOND, moment
+
+pytestmark = pytest.mark.history
+T0 = 1_750_000_200 * SECOND  # a whole hour would hide what a bucket's edge does
+LATER = moment(T0) + timedelta(days=2)
+NAMES = [("docker", "web"), ("docker", "db"), ("podman", "web")]
+
+
+@pytest.fixture
+def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
+    with target(new_url(engine)) as one:
+        one.prepare()
+        yield one
+
+
+class Writer:
+    """Writes reports as the service does."""
+
+    def __init__(self, store: Target) -> None:
+        self._store = store
+        self._ids = HostIds()
+
+    def put(self, *made: Prepared) -> None:
+        with self._store.engine.connect() as connection:
+            self.write(connection, *made)
+            connection.commit()
+
+    def write(self, connection: Connection, *made: Prepared) -> None:
+        now = max(one.received_at for one in made)
+        self._ids.give(connection, made, now)
+        write(connection, self._store.dialect, made, packet=1 << 20, now=now, skip_locked=False)
+
+    def report(self, host: str, at_s: float, *shown: dict[str, Any], **fields: Any) -> Prepared:  # noqa: ANN401 - JSON
+        body = Report.model_validate(report(host, *shown, **fields))
+        at = T0 + int(at_s * SECOND)
+        return prepare(body, key=None, received_at=at, now_local="2025-06-15 15:06:40", dialect=self._store.dialect)
+
+
+def container(engine: str, name: str, dice: random.Random) -> dict[str, Any]:
+    """Metrics are eighths: their sums are exact in whatever order they are added."""
+    metrics = {metric: dice.choice([None, dice.randrange(800) / 8]) for metric in METRICS}
+    return {"engine_type": engine, "container_name": name, "status": dice.choice(["running", "exited"]), **metrics}
+
+
+def roll(store: Target, now: datetime = LATER) -> None:
+    """Runs the job until nothing is due."""
+    while True:
+        with store.engine.begin() as connection:
+            if not rollups.step(connection, now):
+                return
+
+
+def expected(store: Target, seconds: int) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """The buckets of a tier, made of the raw rows in plain Python."""
+    samples: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    with store.engine.begin() as connection:
+        for row in connection.execute(select(reports).order_by(reports.c.sampled_at)):
+            samples[(row.host_id, "", "", rollups.begin(row.sampled_at, seconds))].append(row)
+        seen = set()
+        statement = select(containers).order_by(containers.c.sampled_at, containers.c.id)
+        for row in connection.execute(statement):
+            one = (row.host_id, row.sampled_at, row.engine_type, row.container_name)
+            if one not in seen:
+                key = (row.host_id, row.engine_type, row.container_name, rollups.begin(row.sampled_at, seconds))
+                samples[key].append(row)
+            seen.add(one)
+    return {key: aggregate(rows) for key, rows in samples.items()}
+
+
+def aggregate(rows: list[Any]) -> tuple[Any, ...]:
+    values: list[Any] = [len(rows), getattr(rows[-1], "status", None)]
+    for metric in METRICS:
+        known = [value for row in rows if (value := getattr(row, metric)) is not None]
+        values += [sum(known), min(known), max(known)] if known else [None] * 3
+        values.append(len(rows) - len(known) or None)
+    return tuple(values)
+
+
+def stored(store: Target, seconds: int) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    table, named = tables[seconds], series
+    parts = [table.c[f"{metric}_{part}"] for metric in METRICS for part in ("sum", "min", "max", "nulls")]
+    names = (named.c.host_id, named.c.engine_type, named.c.container_name)
+    statement = select(*names, table.c.begins_at, table.c.samples, table.c.status, *parts)
+    with store.engine.begin() as connection:
+        rows = connection.execute(statement.join_from(table, named, named.c.id == table.c.series_id)).all()
+    return {tuple(row)[:4]: tuple(row)[4:] for row in rows}
+
+
+def due(store: Target) -> int:
+    with store.engine.begin() as connection:
+        return sum(len(connection.execute(select(table)).all()) for table in (rollup_pending, rollup_due))
+
+
+def fleet(store: Target, dice: random.Random, count: int = 120) -> list[Prepared]:
+    """Reports of two hosts over an hour and a half, every 10 s to 30 s, some with a name twice."""
+    writer, made, at_s = Writer(store), [], 0.0
+    for _ in range(count):
+        at_s += dice.uniform(10, 30)
+        shown = [container(*name, dice) for name in NAMES if dice.random() < 0.9]
+        shown += [container(*NAMES[0], dice)] if dice.random() < 0.1 else []
+        metrics = {metric: dice.choice([None, dice.randrange(800) / 8]) for metric in METRICS}
+        made.append(writer.report(f"h{dice.randrange(2)}", at_s, *shown, **metrics))
+    return made
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_bucket_is_what_the_rows_say(store: Target, seed: int) -> None:
+    """In random order, with passes of the job in between, and late reports of buckets that were made already."""
+    dice = random.Random(f"rollups {seed}")
+    writer, made = Writer(store), fleet(store, dice)
+    dice.shuffle(made)
+    while made:
+        batch = [made.pop() for _ in range(min(len(made), dice.randrange(1, 15)))]
+        writer.put(*batch)
+        store.sql("UPDATE hosts SET interval_s = 15")  # what it learns of reports in such an order is nothing
+        if dice.random() < 0.3:
+            with store.engine.begin() as connection:
+                rollups.step(connection, moment(T0) + timedelta(seconds=dice.uniform(0, 6_000)))
+    roll(store)
+    assert due(store) == 0
+    for seconds in TIERS:
+        assert stored(store, seconds) == expected(store, seconds)
+
+
+def test_the_finest_tier_is_of_hosts_that_report_more_often(store: Target) -> None:
+    """Also of what such a host told late, after it had begun to report more seldom."""
+    writer, dice = Writer(store), random.Random("cadence")
+    for number in range(60):
+        writer.put(writer.report("often", number * 10, container(*NAMES[0], dice)))
+        writer.put(writer.report("seldom", number * 60, container(*NAMES[0], dice)))
+    roll(store)
+    often, seldom = 1, 2
+    assert {key[0] for key in stored(store, 60)} == {often}
+    writer.put(*(writer.report("often", at_s, container(*NAMES[1], dice)) for at_s in (600, 720, 840, 1_000)))
+    writer.put(writer.report("often", 35, container(*NAMES[1], dice)))
+    roll(store)
+    whole = expected(store, 60)
+    assert stored(store, 60) == {key: value for key, value in whole.items() if key in stored(store, 60)}
+    assert {key for key in stored(store, 60) if key[3] < moment(T0 + 590 * SECOND)} == {
+        key for key in whole if key[0] == often and key[3] < moment(T0 + 590 * SECOND)
+    }
+    for seconds in (600, 3_600):
+        assert stored(store, seconds) == expected(store, seconds)
+    assert seldom in {key[0] for key in stored(store, 600)}

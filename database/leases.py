@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, or_, select, update
+from sqlalchemy import Connection, Engine, case, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from database.dialect import Dialect, insert_ignore
@@ -95,6 +95,25 @@ def keep(connection: Connection, dialect: Dialect, lease: Lease) -> None:
     """
     if not _set(connection, lease, expires_at=_end(dialect.now(connection), lease.ttl_s)):
         raise LeaseLost(lease.name)
+
+
+def hold(connection: Connection, dialect: Dialect, name: str, owner: str, ttl_s: float) -> bool:
+    """Takes a lease, or keeps it, in the job's own transaction; False if another holds it.
+
+    The row stays locked until the transaction ends, so that of two holders the later one waits for all that the
+    earlier one does: nothing is done twice at once, whatever the clock says. The caller commits.
+    """
+    now = dialect.now(connection)
+    ours = leases.c.owner == owner
+    open_ = or_(leases.c.owner.is_(None), leases.c.expires_at <= moment(now), ours)
+    fence = case((ours, leases.c.fence), else_=leases.c.fence + 1)
+    # The fence before the owner: MySQL computes each value from those set before it.
+    values = [("fence", fence), ("owner", owner), ("expires_at", _end(now, ttl_s))]
+    statement = update(leases).where(leases.c.name == name, open_).ordered_values(*values)
+    if connection.execute(statement).rowcount:
+        return True
+    connection.execute(_CREATE, {"name": name, "fence": 0, "expires_at": moment(now)})
+    return connection.execute(statement).rowcount > 0
 
 
 def release(engine: Engine, dialect: Dialect, lease: Lease) -> None:

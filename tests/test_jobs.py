@@ -1,0 +1,73 @@
+"""The background jobs: what they do once, in one process, whatever dies."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from database import leases, rollups
+from services import jobs
+from tests.intake import until
+from tests.schema_engine import Target, target
+from tests.service import report, running, settings_for
+
+pytestmark = pytest.mark.history
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs come every tenth of a second, and a bucket is made at once."""
+    monkeypatch.setattr(jobs, "ROLL_EVERY_S", 0.1)
+    monkeypatch.setattr(rollups, "SETTLE", timedelta(seconds=-3_600))
+
+
+@pytest.mark.usefixtures("quick")
+def test_reports_become_buckets(engine: str, new_url: Callable[[str], str], tmp_path: Path) -> None:
+    with running(settings_for(new_url(engine), tmp_path)) as service:
+        for cpu in (1.0, 2.0, 6.0):
+            assert service.post(report("rolled", "web", cpu_percentage=cpu)).status_code == 200
+        until(lambda: service.sql("SELECT COUNT(*) FROM rollup_3600") == [(2,)])
+        statement = "SELECT samples, cpu_percentage_sum, cpu_percentage_max FROM rollup_3600 r JOIN series s ON s.id = r.series_id"
+        assert service.sql(f"{statement} WHERE container_name = ''") == [(3, 9.0, 6.0)]
+        assert service.sql(f"{statement} WHERE container_name = 'web'") == [(3, None, None)]
+        until(lambda: service.sql("SELECT (SELECT COUNT(*) FROM rollup_pending) + (SELECT COUNT(*) FROM rollup_due)") == [(0,)])
+
+
+@pytest.mark.usefixtures("quick")
+def test_of_two_instances_one_holds_the_lease(remote_engine: str, new_url: Callable[[str], str], tmp_path: Path) -> None:
+    url = new_url(remote_engine)
+    with running(settings_for(url, tmp_path)) as one, running(settings_for(url, tmp_path)) as other:
+        until(lambda: bool(one.sql("SELECT owner FROM leases WHERE name = 'history'")))
+        [(first,)] = one.sql("SELECT owner FROM leases WHERE name = 'history'")
+        for service in (one, other):
+            assert service.post(report("shared", "web")).status_code == 200
+        until(lambda: one.sql("SELECT SUM(samples) FROM rollup_3600") == [(4,)])
+        time.sleep(0.5)
+        assert one.sql("SELECT SUM(samples) FROM rollup_3600") == [(4,)]
+        assert one.sql("SELECT owner, fence FROM leases WHERE name = 'history'") == [(first, 1)]
+
+
+@pytest.fixture
+def store(engine: str, new_url: Callable[[str], str]) -> Target:
+    with target(new_url(engine)) as one:
+        one.prepare()
+    return one
+
+
+def holds(store: Target, owner: str, ttl_s: float = 20) -> bool:
+    with store.engine.begin() as connection:
+        return leases.hold(connection, store.dialect, "job", owner, ttl_s)
+
+
+def test_a_job_is_of_one_owner_until_its_lease_runs_out(store: Target) -> None:
+    assert holds(store, "one", 0.3)
+    assert not holds(store, "two")
+    assert holds(store, "one", 0.3)
+    assert store.sql("SELECT fence FROM leases WHERE name = 'job'") == [(1,)]
+    time.sleep(0.4)
+    assert holds(store, "two")
+    assert not holds(store, "one")
+    assert store.sql("SELECT owner, fence FROM leases WHERE name = 'job'") == [("two", 2)]
+    store.engine.dispose()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from services import jobs
 from tests.servers import MariaDb, MySql, Server, available
 from tests.service import Service, running, settings_for
 
@@ -32,6 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         engine = item.callspec.params.get("engine") if hasattr(item, "callspec") else None
         if engine in SERVER_CLASSES:
             item.add_marker("slow")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _aggregates_by_hand() -> Iterator[None]:
+    """In the services of this process: tests count the statements of the writer's connection, which the job uses."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "ROLL_EVERY_S", 3_600.0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ def finer(connection: Connection, seconds: int, ids: dict[Name, int], span: Span
     made: dict[Name, Bucket] = {}
     for row in connection.execute(select(table).where(*inside).order_by(table.c.series_id, table.c.begins_at)):
         name = names[row.series_id]
-        made[name] = _joined(made.get(name), _stored(row))
+        made[name] = joined(made.get(name), stored(row))
     return made
 
 
@@ -118,7 +118,8 @@ def _bucket(row: Record, status: str | None) -> Bucket:
     return Bucket(row.samples, row.last, status, metrics)
 
 
-def _stored(row: Record) -> Bucket:
+def stored(row: Record) -> Bucket:
+    """A row of a tier."""
     metrics = [_metric(row, name) for name in METRICS]
     return Bucket(row.samples, row.begins_at, row.status, metrics)
 
@@ -128,7 +129,8 @@ def _metric(row: Record, name: str) -> Metric:
     return Metric(sum_, min_, max_, nulls or 0)
 
 
-def _joined(earlier: Bucket | None, later: Bucket) -> Bucket:
+def joined(earlier: Bucket | None, later: Bucket) -> Bucket:
+    """Two parts of one span, or the only one."""
     if earlier is None:
         return later
     metrics = [_joined_metric(one, other) for one, other in zip(earlier.metrics, later.metrics, strict=True)]

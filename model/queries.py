@@ -1,10 +1,14 @@
 """The parameters of the lists: an unknown one is refused, for a misspelt filter would silently show everything."""
 
-from typing import Annotated, Literal
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from model.fields import Word
+from model.history import METRICS, TIERS
 
 MAX_LIMIT = 10_000
 MAX_ID = 2**63 - 1
@@ -74,3 +78,71 @@ class ContainerQuery(ListQuery):
     limit: int = Field(1_000, ge=1, le=MAX_LIMIT)
     sort: ContainerSort = "host_name"
     status: Word | None = None
+
+
+# What `step=auto` chooses from: as few points as fit, of a length that people know.
+STEPS_S = (60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 604_800)
+AUTO_POINTS, MAX_POINTS = 1_000, 10_000
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def _naive(at: datetime) -> datetime:
+    """A moment as the columns hold it: UTC, as it also is without an offset."""
+    return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+
+
+def _metrics(text: str) -> str:
+    names = text.split(",")
+    if not set(names) <= set(METRICS) or len(set(names)) < len(names):
+        raise PydanticCustomError(
+            "metrics", "should be some of {names}, separated by commas", {"names": ",".join(METRICS)}
+        )
+    return text
+
+
+Moment = Annotated[datetime, AfterValidator(_naive), Field(description="ISO 8601; UTC unless it has an offset")]
+
+
+class HistoryQuery(BaseModel):
+    """Whose past, from when to when, in which steps."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host_id: HostId
+    container_name: Word | None = Field(None, description="without it the host's own series")
+    engine_type: Word | None = Field(None, description="needed only where two engines have a container of this name")
+    from_: Moment | None = Field(None, alias="from", description="default: an hour before `to`")
+    to: Moment | None = Field(None, description="default: now")
+    step: str = Field(
+        "auto", pattern=r"^(auto|raw|[1-9][0-9]{0,5}[smhd])$", description="`auto`, `raw`, or as `5m`, `6h`, `1d`"
+    )
+    metrics: Annotated[str, AfterValidator(_metrics)] = ",".join(METRICS)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """A step is a whole multiple of the finest tier, and no longer than a week."""
+        found = re.fullmatch("([0-9]+)([smhd])", self.step)
+        step_s = int(found[1]) * _UNITS[found[2]] if found else TIERS[0]
+        if step_s % TIERS[0] or step_s > STEPS_S[-1]:
+            raise PydanticCustomError("step", "step: should be a whole number of minutes, and at most 7d")
+        return self
+
+    def span(self, now: datetime) -> tuple[datetime, datetime]:
+        """From when to before when; raises ValueError if that is nothing."""
+        to = self.to or now
+        first = self.from_ or to - timedelta(hours=1)
+        if first >= to:
+            raise ValueError("from: should be before to")
+        return first, to
+
+    def step_s(self, span: tuple[datetime, datetime]) -> int:
+        """Seconds, 0 for every sample; raises ValueError for more points than are given at once."""
+        length_s = (span[1] - span[0]).total_seconds()
+        if self.step == "auto":
+            return next((step for step in STEPS_S if length_s / step < AUTO_POINTS), STEPS_S[-1])
+        if self.step == "raw":
+            return 0
+        step_s = int(self.step[:-1]) * _UNITS[self.step[-1]]
+        if length_s / step_s > MAX_POINTS:
+            raise ValueError(f"step: should be longer, for at most {MAX_POINTS} points")
+        return step_s

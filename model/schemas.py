@@ -198,6 +198,37 @@ class ContainerOut(BaseModel):
     started_at: str | None = Field(description="UTC", examples=["2025-06-23T03:02:50.123456Z"])
 
 
+class Spread(BaseModel):
+    """A metric over one step; null without any value."""
+
+    avg: float | None
+    min: float | None
+    max: float | None
+
+
+class PointOut(BaseModel):
+    """One step of a series that has samples in it."""
+
+    t: str = Field(description="UTC, when it begins", examples=["2025-06-23T03:02:00Z"])
+    samples: int
+    coverage: float | None = Field(description="samples there are / samples the host's own cadence would have made")
+    status: str | None = Field(description="what a container's last sample said")
+    cpu_percentage: Spread | None = None
+    memory_usage: Spread | None = None
+    memory_percentage: Spread | None = None
+
+
+class HistoryOut(BaseModel):
+    """A series of steps; those without samples are absent."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    step: str = Field(examples=["1m"])
+    from_: str = Field(alias="from", description="UTC")
+    to: str = Field(description="UTC")
+    points: list[PointOut]
+
+
 class DatabaseHealth(BaseModel):
     """The database as the last probe saw it."""
 

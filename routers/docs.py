@@ -20,6 +20,7 @@ TAGS = [
     {"name": "intake", "description": "Where agents report. 200 means committed, and nothing else does."},
     {"name": "hosts", "description": "The hosts and their latest state."},
     {"name": "containers", "description": "The containers of each host's newest report."},
+    {"name": "history", "description": "What was, in steps from a minute to a week."},
     {"name": "operations", "description": "For those who keep this server running."},
 ]
 _REASONS = {

@@ -9,6 +9,7 @@ import pytest
 
 from database import leases, rollups
 from services import jobs
+from tests.conftest import ENGINES
 from tests.intake import until
 from tests.schema_engine import Target, target
 from tests.service import report, running, settings_for
@@ -25,25 +26,21 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_reports_become_buckets(engine: str, new_url: Callable[[str], str], tmp_path: Path) -> None:
+    buckets = (
+        "SELECT container_name, samples, cpu_percentage_sum, cpu_percentage_max FROM rollup_3600 "
+        "JOIN series ON series.id = series_id ORDER BY container_name"
+    )
+    due = "SELECT (SELECT COUNT(*) FROM rollup_pending) + (SELECT COUNT(*) FROM rollup_due)"
     with running(settings_for(new_url(engine), tmp_path)) as service:
         for cpu in (1.0, 2.0, 6.0):
             assert service.post(report("rolled", "web", cpu_percentage=cpu)).status_code == 200
-        until(lambda: service.sql("SELECT COUNT(*) FROM rollup_3600") == [(2,)])
-        statement = "SELECT samples, cpu_percentage_sum, cpu_percentage_max FROM rollup_3600 r JOIN series s ON s.id = r.series_id"
-        assert service.sql(f"{statement} WHERE container_name = ''") == [(3, 9.0, 6.0)]
-        assert service.sql(f"{statement} WHERE container_name = 'web'") == [(3, None, None)]
-        until(
-            lambda: (
-                service.sql("SELECT (SELECT COUNT(*) FROM rollup_pending) + (SELECT COUNT(*) FROM rollup_due)")
-                == [(0,)]
-            )
-        )
+        until(lambda: service.sql(buckets) == [("", 3, 9.0, 6.0), ("web", 3, None, None)])
+        until(lambda: service.sql(due) == [(0,)])
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "sqlite"], indirect=True)
 def test_of_two_instances_one_holds_the_lease(engine: str, new_url: Callable[[str], str], tmp_path: Path) -> None:
-    if engine == "sqlite":  # a file has one process, which asks for the lease as any other does
-        return
     url = new_url(engine)
     with running(settings_for(url, tmp_path)) as one, running(settings_for(url, tmp_path)) as other:
         until(lambda: bool(one.sql("SELECT owner FROM leases WHERE name = 'history'")))

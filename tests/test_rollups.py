@@ -3,28 +3,21 @@
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from database import rollups
-from database.batch import write
-from database.host_ids import HostIds
-from database.rows import Prepared, prepare
 from model.history import METRICS, TIERS, rollup_due, series
 from model.history import rollups as tables
 from model.models import containers, reports, rollup_pending
-from model.schemas import Report
+from tests.past import NAMES, T0, Writer, container, fleet, roll
 from tests.schema_engine import Target, target
-from tests.service import report
 from utils.utils import SECOND, moment
 
 pytestmark = pytest.mark.history
-T0 = 1_750_000_200 * SECOND  # a whole hour would hide what a bucket's edge does
-LATER = moment(T0) + timedelta(days=2)
-NAMES = [("docker", "web"), ("docker", "db"), ("podman", "web")]
 
 
 @pytest.fixture
@@ -32,43 +25,6 @@ def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
     with target(new_url(engine)) as one:
         one.prepare()
         yield one
-
-
-class Writer:
-    """Writes reports as the service does."""
-
-    def __init__(self, store: Target) -> None:
-        self._store = store
-        self._ids = HostIds()
-
-    def put(self, *made: Prepared) -> None:
-        with self._store.engine.connect() as connection:
-            self.write(connection, *made)
-            connection.commit()
-
-    def write(self, connection: Connection, *made: Prepared) -> None:
-        now = max(one.received_at for one in made)
-        self._ids.give(connection, made, now)
-        write(connection, self._store.dialect, made, packet=1 << 20, now=now, skip_locked=False)
-
-    def report(self, host: str, at_s: float, *shown: dict[str, Any], **fields: Any) -> Prepared:  # noqa: ANN401 - JSON
-        body = Report.model_validate(report(host, *shown, **fields))
-        at = T0 + int(at_s * SECOND)
-        return prepare(body, key=None, received_at=at, now_local="2025-06-15 15:06:40", dialect=self._store.dialect)
-
-
-def container(engine: str, name: str, dice: random.Random) -> dict[str, Any]:
-    """Metrics are eighths: their sums are exact in whatever order they are added."""
-    metrics = {metric: dice.choice([None, dice.randrange(800) / 8]) for metric in METRICS}
-    return {"engine_type": engine, "container_name": name, "status": dice.choice(["running", "exited"]), **metrics}
-
-
-def roll(store: Target, now: datetime = LATER) -> None:
-    """Runs the job until nothing is due."""
-    while True:
-        with store.engine.begin() as connection:
-            if not rollups.step(connection, now):
-                return
 
 
 def expected(store: Target, seconds: int) -> dict[tuple[Any, ...], tuple[Any, ...]]:
@@ -110,18 +66,6 @@ def stored(store: Target, seconds: int) -> dict[tuple[Any, ...], tuple[Any, ...]
 def due(store: Target) -> int:
     with store.engine.begin() as connection:
         return sum(len(connection.execute(select(table)).all()) for table in (rollup_pending, rollup_due))
-
-
-def fleet(store: Target, dice: random.Random, count: int = 120) -> list[Prepared]:
-    """Reports of two hosts over an hour and a half, every 10 s to 30 s, some with a name twice."""
-    writer, made, at_s = Writer(store), [], 0.0
-    for _ in range(count):
-        at_s += dice.uniform(10, 30)
-        shown = [container(*name, dice) for name in NAMES if dice.random() < 0.9]
-        shown += [container(*NAMES[0], dice)] if dice.random() < 0.1 else []
-        metrics = {metric: dice.choice([None, dice.randrange(800) / 8]) for metric in METRICS}
-        made.append(writer.report(f"h{dice.randrange(2)}", at_s, *shown, **metrics))
-    return made
 
 
 @pytest.mark.parametrize("seed", range(3))

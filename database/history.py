@@ -1,0 +1,144 @@
+"""The past of one series in steps: from the coarsest tier that divides a step, as far as it is made, then finer ones.
+
+Where even the finest tier is not made yet, and of hosts that report too seldom for it, the rows themselves are read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select
+
+from database.buckets import Bucket, Metric, Span, joined, stored
+from database.rollups import JITTER, SETTLE, begin
+from database.rows import Record
+from database.series import HOST, Name
+from model.history import METRICS, TIERS, rollup_due, rollups, series
+from model.models import containers, hosts, reports, rollup_pending
+
+_INDEX = "FORCE INDEX (ix_containers_host_sampled)"
+
+
+# Of every sample so many are given; whoever asks for more is told.
+MOST_SAMPLES = 10_001
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whose past, from when to before when, in steps of how many seconds (0: every sample); `now` is the present."""
+
+    host_id: int
+    name: Name
+    span: Span
+    step_s: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One step: its samples, and how many of those the host's cadence would have made there are, from 0 to 1."""
+
+    begins_at: datetime
+    bucket: Bucket
+    coverage: float | None
+
+
+def points(connection: Connection, asked: Asked) -> list[Point] | None:
+    """The steps in which there are samples; None if there is no such host."""
+    host = connection.execute(select(hosts.c.id, hosts.c.interval_s).where(hosts.c.id == asked.host_id)).one_or_none()
+    if host is None:
+        return None
+    steps: dict[datetime, Bucket] = {}
+    for at, bucket in _pieces(connection, host, asked):
+        first = begin(at, asked.step_s) if asked.step_s else at
+        steps[first] = joined(steps.get(first), bucket)
+    return [Point(at, bucket, _coverage(asked, at, bucket, host.interval_s)) for at, bucket in sorted(steps.items())]
+
+
+def _coverage(asked: Asked, at: datetime, bucket: Bucket, interval_s: float | None) -> float | None:
+    """Of a step that has not ended counts what has passed of it."""
+    if not interval_s or not asked.step_s:
+        return None
+    passed = min(at + timedelta(seconds=asked.step_s), asked.now) - at
+    return min(bucket.samples * interval_s / max(passed.total_seconds(), interval_s), 1.0)
+
+
+def _pieces(connection: Connection, host: Record, asked: Asked) -> Iterator[tuple[datetime, Bucket]]:
+    """What the steps are made of, the oldest first: each tier from where the coarser one ends."""
+    first, last = asked.span
+    first = begin(first, asked.step_s) if asked.step_s else first
+    series_id = _series(connection, asked)
+    for seconds in _tiers(asked, host):
+        end = min(begin(_made_until(connection, asked, seconds), seconds), last)
+        if end > first and series_id is not None:
+            yield from _tier(connection, series_id, seconds, (first, end))
+            first = end
+    yield from _rows(connection, asked, (first, last))
+
+
+def _tiers(asked: Asked, host: Record) -> list[int]:
+    """Those that divide the step and are made of this host, the coarsest first."""
+    least = (host.interval_s or 0) * JITTER
+    return [seconds for seconds in reversed(TIERS) if asked.step_s and not asked.step_s % seconds and seconds > least]
+
+
+def _series(connection: Connection, asked: Asked) -> int | None:
+    engine, name = asked.name
+    statement = select(series.c.id).where(series.c.host_id == asked.host_id, series.c.container_name == name)
+    return connection.execute(statement.where(series.c.engine_type == engine)).scalar_one_or_none()
+
+
+def _made_until(connection: Connection, asked: Asked, seconds: int) -> datetime:
+    """Up to when a tier says what the rows say: before the first bucket that is due, and no later than any is made."""
+    pending, due = rollup_pending.c, rollup_due.c
+    first = select(func.min(pending.minute)).where(pending.host_id == asked.host_id)
+    later = select(func.min(due.begins_at)).where(due.host_id == asked.host_id, due.seconds <= seconds)
+    known: list[datetime | None] = [connection.scalar(first), connection.scalar(later)]
+    return min([asked.now - SETTLE, *(moment for moment in known if moment is not None)])
+
+
+def _tier(connection: Connection, series_id: int, seconds: int, span: Span) -> Iterator[tuple[datetime, Bucket]]:
+    table = rollups[seconds]
+    inside = (table.c.series_id == series_id, table.c.begins_at >= span[0], table.c.begins_at < span[1])
+    for row in connection.execute(select(table).where(*inside).order_by(table.c.begins_at)):
+        yield row.begins_at, stored(row)
+
+
+def _rows(connection: Connection, asked: Asked, span: Span) -> Iterator[tuple[datetime, Bucket]]:
+    """The samples themselves, each a bucket of one."""
+    last = None
+    statement = _of_host(asked, span) if asked.name == HOST else _of_container(asked, span)
+    for row in connection.execute(statement if asked.step_s else statement.limit(MOST_SAMPLES)):
+        if row.sampled_at != last:  # of equal names in one report the first counts
+            yield row.sampled_at, _sample(row)
+        last = row.sampled_at
+
+
+def _of_host(asked: Asked, span: Span) -> Select[Any]:
+    c = reports.c
+    inside = (c.host_id == asked.host_id, c.sampled_at >= span[0], c.sampled_at < span[1])
+    return select(c.sampled_at, *(c[name] for name in METRICS)).where(*inside).order_by(c.sampled_at)
+
+
+def _of_container(asked: Asked, span: Span) -> Select[Any]:
+    c = containers.c
+    engine, name = asked.name
+    inside = (c.host_id == asked.host_id, c.sampled_at >= span[0], c.sampled_at < span[1])
+    statement = select(c.sampled_at, c.status, *(c[metric] for metric in METRICS)).where(*inside)
+    statement = statement.where(c.container_name == name, c.engine_type == engine).order_by(c.sampled_at, c.id)
+    return statement.with_hint(containers, _INDEX, "mysql").with_hint(containers, _INDEX, "mariadb")
+
+
+def _sample(row: Record) -> Bucket:
+    metrics = [Metric(value, value, value, int(value is None)) for value in (getattr(row, name) for name in METRICS)]
+    return Bucket(1, row.sampled_at, getattr(row, "status", None), metrics)
+
+
+def engine_of(connection: Connection, host_id: int, name: str) -> str:
+    """The engine of a host's container of this name, of several the latest one; `docker` if nobody has heard of it."""
+    known = select(series.c.engine_type).where(series.c.host_id == host_id, series.c.container_name == name)
+    now = select(containers.c.engine_type).join(hosts, hosts.c.id == containers.c.host_id)
+    now = now.where(hosts.c.id == host_id, containers.c.sampled_at == hosts.c.sampled_at)
+    found = connection.scalar(known.order_by(series.c.id.desc()).limit(1))
+    return found or connection.scalar(now.where(containers.c.container_name == name).limit(1)) or "docker"

@@ -1,0 +1,75 @@
+"""The past that operators ask for."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from sqlalchemy import Connection
+
+from database import history
+from database.buckets import Metric
+from database.history import Asked, Point
+from database.series import HOST
+from model.envelope import Code, Envelope, Failure, ok
+from model.history import METRICS
+from model.queries import MAX_POINTS, HistoryQuery
+from model.schemas import HistoryOut
+from routers.answers import answer
+from routers.deps import Db
+from routers.docs import refusals
+from utils.utils import moment
+
+router = APIRouter(prefix="/api/history", tags=["history"])
+_STEPS = ((86_400, "d"), (3_600, "h"), (60, "m"))
+
+
+@router.get("", operation_id="get_history", response_model=Envelope[HistoryOut], responses=refusals(404, 422, 503))
+async def get_history(query: Annotated[HistoryQuery, Query()], db: Db) -> Response:
+    """A host's or a container's past, each step with average, least and greatest value; gaps are absent."""
+    now = moment(db.clock.now())
+    try:
+        span = query.span(now)
+        step_s = query.step_s(span)
+    except ValueError as error:
+        raise Failure(Code.VALIDATION, str(error)) from None
+    points = await db.read(_points, query, span, step_s, now)
+    if points is None:
+        raise Failure(Code.NOT_FOUND, "no such host")
+    if len(points) > MAX_POINTS:
+        raise Failure(Code.VALIDATION, f"from, to: should be closer, for at most {MAX_POINTS} points")
+    shown = [_shown(point, query.metrics.split(",")) for point in points]
+    begin, end = (f"{at.isoformat()}Z" for at in span)
+    return answer(ok({"step": _text(step_s), "from": begin, "to": end, "points": shown}, f"point_count: {len(shown)}"))
+
+
+def _points(
+    connection: Connection, query: HistoryQuery, span: tuple[datetime, datetime], step_s: int, now: datetime
+) -> list[Point] | None:
+    name = HOST
+    if query.container_name:
+        engine = query.engine_type or history.engine_of(connection, query.host_id, query.container_name)
+        name = (engine, query.container_name)
+    return history.points(connection, Asked(query.host_id, name, span, step_s, now))
+
+
+def _shown(point: Point, metrics: list[str]) -> dict[str, object]:
+    values = dict(zip(METRICS, point.bucket.metrics, strict=True))
+    return {
+        "t": f"{point.begins_at.isoformat()}Z",
+        "samples": point.bucket.samples,
+        "coverage": None if point.coverage is None else round(point.coverage, 3),
+        "status": point.bucket.status,
+        **{name: _spread(values[name], point.bucket.samples) for name in metrics},
+    }
+
+
+def _spread(metric: Metric, samples: int) -> dict[str, float | None]:
+    known = samples - metric.nulls
+    average = metric.sum / known if metric.sum is not None and known else None
+    return {"avg": average, "min": metric.min, "max": metric.max}
+
+
+def _text(step_s: int) -> str:
+    """A step as it is asked for."""
+    unit = next(((seconds, letter) for seconds, letter in _STEPS if step_s and not step_s % seconds), None)
+    return f"{step_s // unit[0]}{unit[1]}" if unit else "raw"

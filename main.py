@@ -103,7 +103,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     _announce(settings)
     await _open(database)
     writer = Writer(database, zone)
-    jobs = Jobs(database, writer)
+    jobs = Jobs(settings, database, writer)
     try:
         yield State(
             settings=settings,

@@ -32,7 +32,13 @@ SHOWN = {
     "cors": ("allow_origins", "allow_methods", "allow_headers", "allow_credentials"),
     "logging": ("level", "format", "file_path", "max_file_size", "backup_count"),
     "security": (),
-    "monitoring": ("offline_after_s",),
+    "monitoring": (
+        "offline_after_s",
+        "retention_raw_days",
+        "retention_1m_days",
+        "retention_10m_days",
+        "retention_1h_days",
+    ),
 }
 Texts = dict[str, dict[str, str]]
 Sources = dict[tuple[str, str], Source]

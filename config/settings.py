@@ -116,9 +116,13 @@ class Security(Section):
 
 
 class Monitoring(Section):
-    """[monitoring]: how hosts are judged."""
+    """[monitoring]: how hosts are judged, and for how many days what is kept; 0 is for ever."""
 
     offline_after_s: Seconds = 180.0
+    retention_raw_days: Count = 3
+    retention_1m_days: Count = 14
+    retention_10m_days: Count = 90
+    retention_1h_days: Count = 730
 
 
 class Settings(Section):

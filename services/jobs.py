@@ -7,14 +7,20 @@ import os
 import secrets
 import socket
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
-from database import hosts, leases, rollups
+from config.settings import Settings
+from database import hosts, leases, retention, rollups
 from database.database import Database
+from database.retention import Progress
 from database.writer import Writer
 from logger import event
+from services.retention import Expire, Trust, expiries
 from utils.utils import moment
 
 logger = logging.getLogger(__name__)
@@ -22,6 +28,7 @@ logger = logging.getLogger(__name__)
 PURGE_EVERY_S = 60.0
 PURGE_ROWS = 5_000
 ROLL_EVERY_S = 5.0
+RETAIN_EVERY_S, PAUSE_S = 600.0, 0.03
 # A holder that was killed is replaced within this and one round.
 LEASE, LEASE_TTL_S = "history", 20.0
 
@@ -33,15 +40,18 @@ class Jobs:
     several processes one makes the aggregates, as long as it holds the lease.
     """
 
-    def __init__(self, database: Database, writer: Writer) -> None:
+    def __init__(self, settings: Settings, database: Database, writer: Writer) -> None:
+        self._monitoring = settings.monitoring
         self._database = database
         self._writer = writer
         self._owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._deleted = asyncio.Event()
+        self._trust, self._trusted = Trust(), True
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._every("purge", PURGE_EVERY_S, self._purge, self._deleted)),
             loop.create_task(self._every("rollups", ROLL_EVERY_S, self._roll, asyncio.Event())),
+            loop.create_task(self._every("retention", RETAIN_EVERY_S, self._retain, asyncio.Event())),
         ]
 
     def purge_soon(self) -> None:
@@ -74,6 +84,34 @@ class Jobs:
         if total:
             logger.info(event("purged", rows=total))
 
+    async def _retain(self) -> None:
+        """Table by table, with a pause after each transaction: ingest must not notice."""
+        now = moment(self._database.clock.now())
+        if not self._database.is_up or not self._believes(now):
+            return
+        removed: Counter[str] = Counter()
+        for name, expire in expiries(self._monitoring, now):
+            after: int | None = 0
+            while after is not None:
+                progress = await self._writer.run(partial(self._expire, expire, after))
+                removed[name] += progress.removed
+                after = progress.after
+                await asyncio.sleep(PAUSE_S)
+        if removed.total():
+            logger.info(event("expired", **removed))
+
+    def _believes(self, now: datetime) -> bool:
+        believed = self._trust.believes(now, time.monotonic())
+        if self._trusted and not believed:
+            logger.error(event("clock_jumped", now=now, reason="nothing is removed until as much time has passed"))
+        self._trusted = believed
+        return believed
+
+    def _expire(self, expire: Expire, after: int, connection: Connection) -> Progress:
+        if not self._holds(connection):
+            return Progress(0, None)
+        return retention.sweep(partial(expire, connection), after)
+
     async def _roll(self) -> None:
         """Until nothing is due; between two transactions the writer has its turn."""
         if not self._database.is_up:
@@ -85,6 +123,7 @@ class Jobs:
             logger.debug(event("rolled", buckets=total, s=time.monotonic() - began))
 
     def _step(self, connection: Connection) -> int:
-        if not leases.hold(connection, self._database.dialect, LEASE, self._owner, LEASE_TTL_S):
-            return 0
-        return rollups.step(connection, moment(self._database.clock.now()))
+        return rollups.step(connection, moment(self._database.clock.now())) if self._holds(connection) else 0
+
+    def _holds(self, connection: Connection) -> bool:
+        return leases.hold(connection, self._database.dialect, LEASE, self._owner, LEASE_TTL_S)

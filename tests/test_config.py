@@ -55,6 +55,10 @@ OTHER: dict[tuple[str, str], tuple[str, object]] = {
     ("logging", "max_file_size"): ("0", 0),
     ("logging", "backup_count"): ("9", 9),
     ("monitoring", "offline_after_s"): ("60", 60.0),
+    ("monitoring", "retention_raw_days"): ("0", 0),
+    ("monitoring", "retention_1m_days"): ("1", 1),
+    ("monitoring", "retention_10m_days"): ("2", 2),
+    ("monitoring", "retention_1h_days"): ("3", 3),
 }
 
 

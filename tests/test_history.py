@@ -110,7 +110,9 @@ def test_coverage_is_what_there_is_of_what_the_cadence_would_make(store: Target)
     assert points is not None
     found = [point.coverage for point in points]
     assert found[:2] == [1.0, 1.0]
-    assert min(value for value in found if value is not None) == pytest.approx(1 / 3)  # the minute in which the silence began
+    assert min(value for value in found if value is not None) == pytest.approx(
+        1 / 3
+    )  # the minute in which the silence began
     assert found[-1] == 1.0  # the minute that has not ended counts as far as it goes
     assert len(points) == 10 - 1
 

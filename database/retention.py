@@ -1,0 +1,103 @@
+"""Removes what is old, in key order and a few thousand rows a transaction. Nothing here commits.
+
+Never the report that a host points to, nor its containers: a host that fell silent keeps its last state. Never what an
+aggregate still needs.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, tuple_
+
+from model.history import rollup_due, rollups, series
+from model.models import containers, hosts, reports, rollup_pending
+
+ROWS = 5_000
+BUDGET_S = 0.03
+# An Idempotency-Key is remembered for as long as its report is, and at least for this.
+KEYS = timedelta(hours=24)
+
+
+class Progress(NamedTuple):
+    """How many rows went, and the key behind which the next transaction goes on; None: this was the last."""
+
+    removed: int
+    after: int | None
+
+
+def sweep(expire: Callable[[int], Progress], after: int) -> Progress:
+    """Goes on until there is enough for one transaction: of rows, or of the time for which the writer waits."""
+    ends, removed = time.monotonic() + BUDGET_S, 0
+    while True:
+        progress = expire(after)
+        removed += progress.removed
+        if progress.after is None or removed >= ROWS or time.monotonic() > ends:
+            return Progress(removed, progress.after)
+        after = progress.after
+
+
+def _needed_from(connection: Connection, cutoff: datetime) -> datetime:
+    """The cutoff, or the oldest moment whose rows an aggregate still waits for."""
+    first = (func.min(rollup_pending.c.minute), func.min(rollup_due.c.begins_at))
+    oldest: list[datetime | None] = [connection.scalar(select(column)) for column in first]
+    return min([cutoff, *(moment for moment in oldest if moment is not None)])
+
+
+def expire_containers(connection: Connection, after: int, *, cutoff: datetime) -> Progress:
+    """From the head of the primary key, by which rows arrive, until a page has nothing that is old enough.
+
+    A late report's rows lie behind younger ones: they go when the head has come there.
+    """
+    c, cutoff = containers.c, _needed_from(connection, cutoff)
+    page = select(c.id).where(c.id > after).order_by(c.id).limit(ROWS).subquery()
+    last: int | None = connection.scalar(select(func.max(page.c.id)))
+    if last is None:
+        return Progress(0, None)
+    old = (c.id > after, c.id <= last, c.sampled_at < cutoff)
+    if not connection.scalar(select(func.count()).select_from(containers).where(*old)):
+        return Progress(0, None)
+    removed = connection.execute(delete(containers).where(*old, *_not_current(connection, cutoff))).rowcount
+    return Progress(removed, last)
+
+
+def _not_current(connection: Connection, cutoff: datetime) -> list[ColumnElement[bool]]:
+    """Hosts whose last state is that old are few: they are silent, or forgotten."""
+    statement = select(hosts.c.id, hosts.c.sampled_at).where(hosts.c.sampled_at < cutoff)
+    silent = [tuple(row) for row in connection.execute(statement)]
+    return [tuple_(containers.c.host_id, containers.c.sampled_at).not_in(silent)] if silent else []
+
+
+def expire_reports(connection: Connection, after: int, *, cutoff: datetime, now: datetime) -> Progress:
+    """Host by host: reports whose containers are gone, and whose keys need not be remembered any more."""
+    host = connection.execute(
+        select(hosts.c.id, hosts.c.sampled_at).where(hosts.c.id > after).order_by(hosts.c.id).limit(1)
+    ).one_or_none()
+    if host is None:
+        return Progress(0, None)
+    r, c, cutoff = reports.c, containers.c, _needed_from(connection, cutoff)
+    old = [r.host_id == host.id, r.sampled_at < cutoff, r.received_at < now - KEYS]
+    if host.sampled_at is not None:
+        old.append(r.sampled_at != host.sampled_at)
+    old.append(~exists().where(c.host_id == r.host_id, c.sampled_at == r.sampled_at))
+    moments = connection.scalars(select(r.sampled_at).where(*old).order_by(r.sampled_at).limit(ROWS)).all()
+    if not moments:
+        return Progress(0, host.id)
+    removed = connection.execute(delete(reports).where(*old, r.sampled_at <= moments[-1])).rowcount
+    return Progress(removed, after if len(moments) == ROWS else host.id)
+
+
+def expire_buckets(connection: Connection, after: int, *, seconds: int, cutoff: datetime) -> Progress:
+    """Series by series, in the order of the primary key."""
+    series_id: int | None = connection.scalar(select(func.min(series.c.id)).where(series.c.id > after))
+    if series_id is None:
+        return Progress(0, None)
+    t = rollups[seconds].c
+    old = (t.series_id == series_id, t.begins_at < cutoff)
+    moments = connection.scalars(select(t.begins_at).where(*old).order_by(t.begins_at).limit(ROWS)).all()
+    if not moments:
+        return Progress(0, series_id)
+    statement = delete(rollups[seconds]).where(t.series_id == series_id, t.begins_at <= moments[-1])
+    removed = connection.execute(statement).rowcount
+    return Progress(removed, after if len(moments) == ROWS else series_id)

@@ -1,0 +1,50 @@
+"""What is removed when, and whether the clock is believed by which that is decided."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy import Connection
+
+from config.settings import Monitoring
+from database import retention
+from database.retention import Progress
+from model.history import TIERS
+
+# What a clock may be corrected by without anyone's harm.
+SLACK = timedelta(minutes=1)
+# Removes, in a transaction, what is old behind a key.
+Expire = Callable[[Connection, int], Progress]
+
+
+def expiries(monitoring: Monitoring, now: datetime) -> Iterator[tuple[str, Expire]]:
+    """What is removed of which table, in the order in which it may be; what is kept for ever is left out."""
+    if monitoring.retention_raw_days:
+        cutoff = now - timedelta(days=monitoring.retention_raw_days)
+        yield "containers", partial(retention.expire_containers, cutoff=cutoff)
+        yield "reports", partial(retention.expire_reports, cutoff=cutoff, now=now)
+    kept_days = (monitoring.retention_1m_days, monitoring.retention_10m_days, monitoring.retention_1h_days)
+    for seconds, days in zip(TIERS, kept_days, strict=True):
+        if days:
+            cutoff = now - timedelta(days=days)
+            yield f"rollup_{seconds}", partial(retention.expire_buckets, seconds=seconds, cutoff=cutoff)
+
+
+class Trust:
+    """Compares the database's clock with the time that passed here since it was last believed.
+
+    A clock that jumped ahead is believed again once as much time has passed as it jumped: then nothing is removed that
+    would not have been removed by then.
+    """
+
+    def __init__(self) -> None:
+        self._believed: tuple[datetime, float] | None = None
+
+    def believes(self, now: datetime, monotonic_s: float) -> bool:
+        """Whether the clock moved by at most twice the time that passed."""
+        if self._believed is not None:
+            moved, passed_s = now - self._believed[0], monotonic_s - self._believed[1]
+            if moved > timedelta(seconds=2 * passed_s) + SLACK:
+                return False
+        self._believed = (now, monotonic_s)
+        return True

@@ -4,7 +4,7 @@ Where even the finest tier is not made yet, and of hosts that report too seldom 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, func, select
 from database.buckets import Bucket, Metric, Span, joined, stored
 from database.rollups import JITTER, SETTLE, begin
 from database.rows import Record
-from database.series import HOST, Name
+from database.series import HOST
 from model.history import METRICS, TIERS, rollup_due, rollups, series
 from model.models import containers, hosts, reports, rollup_pending
 
@@ -26,10 +26,13 @@ MOST_SAMPLES = 10_001
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whose past, from when to before when, in steps of how many seconds (0: every sample); `now` is the present."""
+    """Whose past, from when to before when, in steps of how many seconds (0: every sample); `now` is the present.
+
+    A name without an engine means the latest one that had a container of this name.
+    """
 
     host_id: int
-    name: Name
+    name: tuple[str | None, str]
     span: Span
     step_s: int
     now: datetime
@@ -49,6 +52,8 @@ def points(connection: Connection, asked: Asked) -> list[Point] | None:
     host = connection.execute(select(hosts.c.id, hosts.c.interval_s).where(hosts.c.id == asked.host_id)).one_or_none()
     if host is None:
         return None
+    if asked.name[0] is None:
+        asked = replace(asked, name=(_engine_of(connection, asked), asked.name[1]))
     steps: dict[datetime, Bucket] = {}
     for at, bucket in _pieces(connection, host, asked):
         first = begin(at, asked.step_s) if asked.step_s else at
@@ -135,8 +140,9 @@ def _sample(row: Record) -> Bucket:
     return Bucket(1, row.sampled_at, getattr(row, "status", None), metrics)
 
 
-def engine_of(connection: Connection, host_id: int, name: str) -> str:
-    """The engine of a host's container of this name, of several the latest one; `docker` if nobody has heard of it."""
+def _engine_of(connection: Connection, asked: Asked) -> str:
+    """The latest one; `docker` if nobody has heard of the name."""
+    host_id, (_, name) = asked.host_id, asked.name
     known = select(series.c.engine_type).where(series.c.host_id == host_id, series.c.container_name == name)
     now = select(containers.c.engine_type).join(hosts, hosts.c.id == containers.c.host_id)
     now = now.where(hosts.c.id == host_id, containers.c.sampled_at == hosts.c.sampled_at)

@@ -9,10 +9,11 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, case, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +25,7 @@ from utils.utils import SECOND, moment
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _CREATE = insert_ignore(leases)
 # A renewal may fail twice before the lease runs out.
 _RENEWALS = 3
@@ -114,6 +116,13 @@ def hold(connection: Connection, dialect: Dialect, name: str, owner: str, ttl_s:
         return True
     connection.execute(_CREATE, {"name": name, "fence": 0, "expires_at": moment(now)})
     return connection.execute(statement).rowcount > 0
+
+
+def guarded(
+    job: Callable[[Connection], T], otherwise: T, *, dialect: Dialect, name: str, owner: str, ttl_s: float
+) -> Callable[[Connection], T]:
+    """A job that does nothing, and gives `otherwise`, while another holds its lease."""
+    return lambda connection: job(connection) if hold(connection, dialect, name, owner, ttl_s) else otherwise
 
 
 def release(engine: Engine, dialect: Dialect, lease: Lease) -> None:

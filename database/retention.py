@@ -27,11 +27,15 @@ class Progress(NamedTuple):
     after: int | None
 
 
-def sweep(expire: Callable[[int], Progress], after: int) -> Progress:
+# Removes what is old behind a key.
+Expire = Callable[[Connection, int], Progress]
+
+
+def sweep(connection: Connection, expire: Expire, after: int) -> Progress:
     """Goes on until there is enough for one transaction: of rows, or of the time for which the writer waits."""
     ends, removed = time.monotonic() + BUDGET_S, 0
     while True:
-        progress = expire(after)
+        progress = expire(connection, after)
         removed += progress.removed
         if progress.after is None or removed >= ROWS or time.monotonic() > ends:
             return Progress(removed, progress.after)

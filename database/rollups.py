@@ -99,9 +99,12 @@ def _make(connection: Connection, host: Record, seconds: int, at: datetime) -> N
     is there, of a time when the host reported more often, is kept right.
     """
     ids = series.ids(connection, host.id)
-    if seconds > (host.interval_s or 0) * JITTER or _is_there(connection, seconds, ids, at):
+    known = _samples(connection, seconds, ids, at)
+    if known or seconds > (host.interval_s or 0) * JITTER:
         made = _aggregates(connection, host.id, seconds, ids, at)
-        _write(connection, host, seconds, at, made)
+        # Fewer than before: rows that were in it have been removed, and a report came that is older than they were.
+        if HOST in made and made[HOST].samples >= known:
+            _write(connection, host, seconds, at, made)
     coarser = next((tier for tier in TIERS if tier > seconds), None)
     if coarser:
         connection.execute(_DUE, {"seconds": coarser, "host_id": host.id, "begins_at": begin(at, coarser)})
@@ -112,10 +115,11 @@ def begin(at: datetime, seconds: int) -> datetime:
     return at - (at - EPOCH) % timedelta(seconds=seconds)
 
 
-def _is_there(connection: Connection, seconds: int, ids: dict[Name, int], at: datetime) -> bool:
+def _samples(connection: Connection, seconds: int, ids: dict[Name, int], at: datetime) -> int:
+    """How many reports a bucket is made of; 0: there is none."""
     table = rollups[seconds]
     statement = select(table.c.samples).where(table.c.series_id == ids.get(HOST), table.c.begins_at == at)
-    return connection.execute(statement).first() is not None
+    return connection.scalar(statement) or 0
 
 
 def _aggregates(
@@ -133,8 +137,6 @@ def _aggregates(
 
 def _write(connection: Connection, host: Record, seconds: int, at: datetime, made: dict[Name, Bucket]) -> None:
     """Replaces the bucket of each series."""
-    if not made:
-        return
     table, ids = rollups[seconds], series.ids_of(connection, host.id, made)
     connection.execute(
         delete(table).where(table.c.begins_at == at, table.c.series_id.in_([ids[name] for name in made]))

@@ -213,9 +213,9 @@ class PointOut(BaseModel):
     samples: int
     coverage: float | None = Field(description="samples there are / samples the host's own cadence would have made")
     status: str | None = Field(description="what a container's last sample said")
-    cpu_percentage: Spread | None = None
-    memory_usage: Spread | None = None
-    memory_percentage: Spread | None = None
+    cpu_percentage: Spread | None = Field(description="null if it was not asked for")
+    memory_usage: Spread | None
+    memory_percentage: Spread | None
 
 
 class HistoryOut(BaseModel):

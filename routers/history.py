@@ -1,10 +1,8 @@
 """The past that operators ask for."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from sqlalchemy import Connection
 
 from database import history
 from database.buckets import Metric
@@ -32,7 +30,8 @@ async def get_history(query: Annotated[HistoryQuery, Query()], db: Db) -> Respon
         step_s = query.step_s(span)
     except ValueError as error:
         raise Failure(Code.VALIDATION, str(error)) from None
-    points = await db.read(_points, query, span, step_s, now)
+    name = (query.engine_type, query.container_name) if query.container_name else HOST
+    points = await db.read(history.points, Asked(query.host_id, name, span, step_s, now))
     if points is None:
         raise Failure(Code.NOT_FOUND, "no such host")
     if len(points) > MAX_POINTS:
@@ -42,16 +41,6 @@ async def get_history(query: Annotated[HistoryQuery, Query()], db: Db) -> Respon
     return answer(ok({"step": _text(step_s), "from": begin, "to": end, "points": shown}, f"point_count: {len(shown)}"))
 
 
-def _points(
-    connection: Connection, query: HistoryQuery, span: tuple[datetime, datetime], step_s: int, now: datetime
-) -> list[Point] | None:
-    name = HOST
-    if query.container_name:
-        engine = query.engine_type or history.engine_of(connection, query.host_id, query.container_name)
-        name = (engine, query.container_name)
-    return history.points(connection, Asked(query.host_id, name, span, step_s, now))
-
-
 def _shown(point: Point, metrics: list[str]) -> dict[str, object]:
     values = dict(zip(METRICS, point.bucket.metrics, strict=True))
     return {
@@ -59,7 +48,7 @@ def _shown(point: Point, metrics: list[str]) -> dict[str, object]:
         "samples": point.bucket.samples,
         "coverage": None if point.coverage is None else round(point.coverage, 3),
         "status": point.bucket.status,
-        **{name: _spread(values[name], point.bucket.samples) for name in metrics},
+        **{name: _spread(values[name], point.bucket.samples) if name in metrics else None for name in METRICS},
     }
 
 

@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
-
-from sqlalchemy import Connection
+from typing import Any, TypeVar
 
 from config.settings import Settings
 from database import hosts, leases, retention, rollups
@@ -20,11 +19,12 @@ from database.database import Database
 from database.retention import Progress
 from database.writer import Writer
 from logger import event
-from services.retention import Expire, Trust, expiries
+from services.retention import Trust, expiries
 from utils.utils import moment
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 PURGE_EVERY_S = 60.0
 PURGE_ROWS = 5_000
 ROLL_EVERY_S = 5.0
@@ -93,7 +93,8 @@ class Jobs:
         for name, expire in expiries(self._monitoring, now):
             after: int | None = 0
             while after is not None:
-                progress = await self._writer.run(partial(self._expire, expire, after))
+                sweep = partial(retention.sweep, expire=expire, after=after)
+                progress = await self._writer.run(self._guarded(sweep, Progress(0, None)))
                 removed[name] += progress.removed
                 after = progress.after
                 await asyncio.sleep(PAUSE_S)
@@ -107,23 +108,19 @@ class Jobs:
         self._trusted = believed
         return believed
 
-    def _expire(self, expire: Expire, after: int, connection: Connection) -> Progress:
-        if not self._holds(connection):
-            return Progress(0, None)
-        return retention.sweep(partial(expire, connection), after)
-
     async def _roll(self) -> None:
         """Until nothing is due; between two transactions the writer has its turn."""
         if not self._database.is_up:
             return
         began, total = time.monotonic(), 0
-        while made := await self._writer.run(self._step):
+        while made := await self._writer.run(self._guarded(self._step, 0)):
             total += made
         if total:
             logger.debug(event("rolled", buckets=total, s=time.monotonic() - began))
 
-    def _step(self, connection: Connection) -> int:
-        return rollups.step(connection, moment(self._database.clock.now())) if self._holds(connection) else 0
+    def _step(self, connection: Any) -> int:  # noqa: ANN401 - the writer's, which only statements look into
+        return rollups.step(connection, moment(self._database.clock.now()))
 
-    def _holds(self, connection: Connection) -> bool:
-        return leases.hold(connection, self._database.dialect, LEASE, self._owner, LEASE_TTL_S)
+    def _guarded(self, job: Callable[[Any], T], otherwise: T) -> Callable[[Any], T]:
+        dialect, owner = self._database.dialect, self._owner
+        return leases.guarded(job, otherwise, dialect=dialect, name=LEASE, owner=owner, ttl_s=LEASE_TTL_S)

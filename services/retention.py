@@ -1,20 +1,16 @@
 """What is removed when, and whether the clock is believed by which that is decided."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import Connection
-
 from config.settings import Monitoring
 from database import retention
-from database.retention import Progress
+from database.retention import Expire
 from model.history import TIERS
 
 # What a clock may be corrected by without anyone's harm.
 SLACK = timedelta(minutes=1)
-# Removes, in a transaction, what is old behind a key.
-Expire = Callable[[Connection, int], Progress]
 
 
 def expiries(monitoring: Monitoring, now: datetime) -> Iterator[tuple[str, Expire]]:

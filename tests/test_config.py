@@ -543,17 +543,18 @@ def test_config_check_prints_every_value_with_its_source(ini: Folder) -> None:
     ini.path.write_text("[app]\ndebug = true\n")
     lines = check(ini, **MYSQL, SERVER_PORT="9000").stdout.splitlines()
     assert [tuple(line.split()[:2]) for line in lines] == [(f"[{section}]", key) for section, key in OTHER]
-    assert {"[server] port                 environment  9000", "[app] debug                   file         true"} < {
-        *lines
-    }
-    assert "[cors] allow_methods          default      GET,POST,PUT,DELETE,OPTIONS" in lines
+    assert {
+        "[server] port                    environment  9000",
+        "[app] debug                      file         true",
+    } < {*lines}
+    assert "[cors] allow_methods             default      GET,POST,PUT,DELETE,OPTIONS" in lines
 
 
 def test_config_check_says_of_secrets_only_whether_they_are_set(ini: Folder) -> None:
     result = check(ini, **MYSQL, MYSQL_PASSWORD=CANARY)
     assert result.exit_code == 0
-    assert "[mysql] password              environment  set" in result.stdout.splitlines()
-    assert "[database] url                default      not set" in result.stdout.splitlines()
+    assert "[mysql] password                 environment  set" in result.stdout.splitlines()
+    assert "[database] url                   default      not set" in result.stdout.splitlines()
     assert "canary" not in result.output
 
 

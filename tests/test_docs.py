@@ -25,6 +25,7 @@ OPERATIONS = {
     "delete_host": "DELETE /api/hosts/{host_id}",
     "list_host_containers": "GET /api/hosts/{host_id}/containers",
     "list_containers": "GET /api/containers",
+    "get_history": "GET /api/history",
     "health": "GET /health",
     "live": "GET /health/live",
     "config": "GET /config",

@@ -38,7 +38,7 @@ def expire(store: Target, now: datetime, **days: int) -> dict[str, int]:
         after: int | None = 0
         while after is not None:
             with store.engine.begin() as connection:
-                progress = retention.sweep(lambda key, step=step, on=connection: step(on, key), after)  # type: ignore[misc]
+                progress = retention.sweep(connection, step, after)
             removed[name] = removed.get(name, 0) + progress.removed
             after = progress.after
     return removed

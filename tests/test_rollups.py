@@ -87,6 +87,20 @@ def test_every_bucket_is_what_the_rows_say(store: Target, seed: int) -> None:
         assert stored(store, seconds) == expected(store, seconds)
 
 
+def test_a_bucket_never_loses_what_it_was_made_of(store: Target) -> None:
+    """A report that comes later than rows are kept does not replace the aggregate of those that are gone."""
+    writer, dice = Writer(store), random.Random("late")
+    writer.put(*(writer.report("h", at_s, container(*NAMES[0], dice)) for at_s in range(0, 60, 10)))
+    roll(store)
+    before = [stored(store, seconds) for seconds in TIERS]
+    for table in ("containers", "reports"):
+        store.sql(f"DELETE FROM {table}")
+    writer.put(writer.report("h", 5, container(*NAMES[0], dice)))
+    roll(store)
+    assert due(store) == 0
+    assert [stored(store, seconds) for seconds in TIERS] == before
+
+
 def test_the_finest_tier_is_of_hosts_that_report_more_often(store: Target) -> None:
     """Also of what such a host told late, after it had begun to report more seldom."""
     writer, dice = Writer(store), random.Random("cadence")

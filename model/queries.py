@@ -1,6 +1,5 @@
 """The parameters of the lists: an unknown one is refused, for a misspelt filter would silently show everything."""
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, Self
 
@@ -8,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from model.fields import Word
-from model.history import METRICS, TIERS
+from model.history import METRICS
 
 MAX_LIMIT = 10_000
 MAX_ID = 2**63 - 1
@@ -83,7 +82,7 @@ class ContainerQuery(ListQuery):
 # What `step=auto` chooses from: as few points as fit, of a length that people know.
 STEPS_S = (60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 604_800)
 AUTO_POINTS, MAX_POINTS = 1_000, 10_000
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 
 
 def _naive(at: datetime) -> datetime:
@@ -91,15 +90,7 @@ def _naive(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
 
 
-def _metrics(text: str) -> str:
-    names = text.split(",")
-    if not set(names) <= set(METRICS) or len(set(names)) < len(names):
-        raise PydanticCustomError(
-            "metrics", "should be some of {names}, separated by commas", {"names": ",".join(METRICS)}
-        )
-    return text
-
-
+_METRIC = f"({'|'.join(METRICS)})"
 Moment = Annotated[datetime, AfterValidator(_naive), Field(description="ISO 8601; UTC unless it has an offset")]
 
 
@@ -114,18 +105,22 @@ class HistoryQuery(BaseModel):
     from_: Moment | None = Field(None, alias="from", description="default: an hour before `to`")
     to: Moment | None = Field(None, description="default: now")
     step: str = Field(
-        "auto", pattern=r"^(auto|raw|[1-9][0-9]{0,5}[smhd])$", description="`auto`, `raw`, or as `5m`, `6h`, `1d`"
+        "auto", pattern=r"^(auto|raw|[1-9][0-9]{0,4}[mhd])$", description="`auto`, `raw`, or as `5m`, `6h`, `1d`"
     )
-    metrics: Annotated[str, AfterValidator(_metrics)] = ",".join(METRICS)
+    metrics: str = Field(
+        ",".join(METRICS), pattern=f"^{_METRIC}(,{_METRIC}){{0,9}}$", description="separated by commas"
+    )
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
-        """A step is a whole multiple of the finest tier, and no longer than a week."""
-        found = re.fullmatch("([0-9]+)([smhd])", self.step)
-        step_s = int(found[1]) * _UNITS[found[2]] if found else TIERS[0]
-        if step_s % TIERS[0] or step_s > STEPS_S[-1]:
-            raise PydanticCustomError("step", "step: should be a whole number of minutes, and at most 7d")
+    def _at_most_a_week(self) -> Self:
+        """A step is no longer than a week; its unit makes it a whole multiple of the finest tier."""
+        if self.step not in ("auto", "raw") and self._given_s > STEPS_S[-1]:
+            raise PydanticCustomError("step", "step: should be at most 7d")
         return self
+
+    @property
+    def _given_s(self) -> int:
+        return int(self.step[:-1]) * _UNITS[self.step[-1]]
 
     def span(self, now: datetime) -> tuple[datetime, datetime]:
         """From when to before when; raises ValueError if that is nothing."""
@@ -142,7 +137,7 @@ class HistoryQuery(BaseModel):
             return next((step for step in STEPS_S if length_s / step < AUTO_POINTS), STEPS_S[-1])
         if self.step == "raw":
             return 0
-        step_s = int(self.step[:-1]) * _UNITS[self.step[-1]]
+        step_s = self._given_s
         if length_s / step_s > MAX_POINTS:
             raise ValueError(f"step: should be longer, for at most {MAX_POINTS} points")
         return step_s

@@ -9,7 +9,7 @@ from config.config import ROOT
 from database import writer
 from database.dialect import LOCK_WAIT_S
 from database.faults import Fault
-from database.rows import Prepared
+from database.rows import HOST_COLUMNS, Prepared
 from model.envelope import Code, Failure
 from tests.faultkit import until
 from tests.queues import LIMIT_S, REPORT_BYTES, SEOUL, Queue, code, on_a_loop, queue, refusal
@@ -29,7 +29,9 @@ async def test_a_report_is_stamped_by_the_clock_and_stored() -> None:
 async def test_a_time_left_out_is_the_local_second() -> None:
     async with queue() as one:
         stored = await one.submit("h")
-        assert one.committer.reports[0].host[-1] == local_second(stored.received_at // SECOND, SEOUL).replace("T", " ")
+        assert one.committer.reports[0].host[HOST_COLUMNS.index("get_datetime")] == local_second(
+            stored.received_at // SECOND, SEOUL
+        ).replace("T", " ")
 
 
 @on_a_loop

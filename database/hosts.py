@@ -24,6 +24,7 @@ from database.details import packed
 from database.dialect import insert_ignore
 from database.pages import UNKNOWN, Key, Page, fetch
 from database.rows import HOST_DETAILS, Record
+from model.history import rollup_due, rollups, series
 from model.models import containers, hosts, reports, rollup_pending
 from model.queries import HostQuery
 from utils.utils import moment
@@ -83,7 +84,23 @@ def purge(connection: Connection, limit: int) -> int:
         return connection.execute(delete(containers).where(containers.c.id.in_(ids))).rowcount
     removed = _purge_moments(connection, reports, reports.c.sampled_at, gone, limit)
     removed = removed or _purge_moments(connection, rollup_pending, rollup_pending.c.minute, gone, limit)
+    removed = removed or connection.execute(delete(rollup_due).where(rollup_due.c.host_id == gone)).rowcount
+    removed = removed or _purge_series(connection, gone, limit)
     return removed or _purge_row(connection, gone)
+
+
+def _purge_series(connection: Connection, host_id: int, limit: int) -> int:
+    """One series at a time, its aggregates first."""
+    one = connection.scalar(select(series.c.id).where(series.c.host_id == host_id).limit(1))
+    if one is None:
+        return 0
+    for table in rollups.values():
+        inside = select(table.c.begins_at).where(table.c.series_id == one)
+        moments = connection.scalars(inside.order_by(table.c.begins_at).limit(limit)).all()
+        if moments:
+            statement = delete(table).where(table.c.series_id == one, table.c.begins_at <= moments[-1])
+            return connection.execute(statement).rowcount
+    return connection.execute(delete(series).where(series.c.id == one)).rowcount
 
 
 def _purge_row(connection: Connection, host_id: int) -> int:

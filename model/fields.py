@@ -46,9 +46,16 @@ WHOLE = r"^[+-]?[0-9]{1,16}(\.0{0,10})?$"
 
 
 def _number(
-    number: core_schema.CoreSchema, text: core_schema.CoreSchema, pattern: str, message: str
+    number: core_schema.CoreSchema,
+    text: core_schema.CoreSchema,
+    pattern: str,
+    message: str,
+    document: dict[str, object],
 ) -> GetPydanticSchema:
-    """Number, numeric string or null, never a boolean: strict types first, for their lax twins take `true` as 1."""
+    """Number, numeric string or null, never a boolean: strict types first, for their lax twins take `true` as 1.
+
+    `document` is what OpenAPI says of the number; a string and null are added.
+    """
     string = core_schema.str_schema(strict=True, strip_whitespace=True, pattern=pattern)
     either = core_schema.union_schema(
         [number, core_schema.chain_schema([string, text])],
@@ -57,7 +64,9 @@ def _number(
         custom_error_message=message,
     )
     schema = core_schema.nullable_schema(either)
-    return GetPydanticSchema(lambda _source, _handler: schema)
+    digits = {"type": "string", "pattern": NUMERIC if document["type"] == "number" else r"^[0-9]{1,9}$"}
+    words = {"anyOf": [document, digits, {"type": "null"}]}
+    return GetPydanticSchema(lambda _source, _handler: schema, lambda _schema, _handler: words)
 
 
 Metric = Annotated[
@@ -67,42 +76,28 @@ Metric = Annotated[
         core_schema.float_schema(allow_inf_nan=False),
         NUMERIC,
         "should be a finite number, or a numeric string, of at most 1e9 in absolute value",
-    ),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "minimum": -MAX_METRIC, "maximum": MAX_METRIC},
-                {"type": "string", "pattern": NUMERIC},
-                {"type": "null"},
-            ]
-        }
+        {"type": "number", "minimum": -MAX_METRIC, "maximum": MAX_METRIC},
     ),
 ]
 
 
 def _whole(lowest: int, highest: int) -> GetPydanticSchema:
     """A whole number: a strict float takes 16 and 16.0 but no boolean, and is exact up to 2^53."""
-    number = core_schema.float_schema(strict=True, allow_inf_nan=False, ge=lowest, le=highest)
+    number = core_schema.float_schema(strict=True, ge=lowest, le=highest)
     return _number(
         core_schema.chain_schema([number, core_schema.int_schema()]),
         core_schema.int_schema(ge=lowest, le=highest),
         WHOLE,
         f"should be a whole number from {lowest} to {highest}",
+        {"type": "integer", "minimum": lowest, "maximum": highest},
     )
 
 
-def _whole_json(lowest: int, highest: int) -> WithJsonSchema:
-    text = {"type": "string", "pattern": r"^[0-9]{1,9}$"}
-    return WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": lowest, "maximum": highest}, text, {"type": "null"}]}
-    )
-
-
-Count = Annotated[int | None, _whole(0, MAX_COUNT), _whole_json(0, MAX_COUNT)]
+Count = Annotated[int | None, _whole(0, MAX_COUNT)]
 # Bytes and seconds that are counted for years.
-Total = Annotated[int | None, _whole(0, MAX_TOTAL), _whole_json(0, MAX_TOTAL)]
+Total = Annotated[int | None, _whole(0, MAX_TOTAL)]
 # Linux gives 0 to 255, Windows any 32 bits, with or without a sign.
-ExitCode = Annotated[int | None, _whole(-(2**31), 2**32 - 1), _whole_json(-(2**31), 2**32 - 1)]
+ExitCode = Annotated[int | None, _whole(-(2**31), 2**32 - 1)]
 
 
 def _no_boolean(value: object) -> object:

@@ -6,6 +6,7 @@ import jsonschema_rs
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from model.fields import Count, ExitCode, Total
 from model.times import EngineTime
 from tests.intake import containers_of, host_of, refused, stored, unwritten
 from tests.service import Service, report
@@ -81,6 +82,26 @@ def test_a_containers_words_arrive_as_they_are(service: Service, name: str, text
     stored(service.post(report("words", {"container_name": text, name: text})))
     [container] = containers_of(service, "words")
     assert (container["container_name"], container[name]) == (text, text)
+
+
+@pytest.mark.parametrize("code", [-(2**31), -1, 0, 137, 2**32 - 1, None])
+def test_an_exit_code_is_of_32_bits_with_or_without_a_sign(service: Service, code: int | None) -> None:
+    stored(service.post(report("ended", {"container_name": "c", "exit_code": code})))
+    assert containers_of(service, "ended")[0]["exit_code"] == code
+
+
+@pytest.mark.parametrize(
+    ("kind", "lowest", "highest"), [(Count, 0, 2**31 - 1), (Total, 0, 2**53 - 1), (ExitCode, -(2**31), 2**32 - 1)]
+)
+def test_the_document_and_the_rule_have_the_same_bounds(kind: Any, lowest: int, highest: int) -> None:  # noqa: ANN401 - a type
+    document, rule = TypeAdapter(kind).json_schema(), TypeAdapter(kind)
+    for value in (lowest, highest):
+        assert jsonschema_rs.is_valid(document, value)
+        assert rule.validate_python(value) == value
+    for value in (lowest - 1, highest + 1):
+        assert not jsonschema_rs.is_valid(document, value)
+        with pytest.raises(ValidationError):
+            rule.validate_python(value)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,26 @@ def test_reports_become_buckets(engine: str, new_url: Callable[[str], str], tmp_
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_deleted_host_leaves_no_aggregates(
+    engine: str, new_url: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "PURGE_EVERY_S", 0.1)
+    monkeypatch.setattr(jobs, "PURGE_ROWS", 2)
+    with running(settings_for(new_url(engine), tmp_path)) as service:
+        for minute in range(5):
+            late = {**report("gone", "web", "db"), "age_s": minute * 60}
+            assert service.post(late).status_code == 200
+        assert service.post(report("stays", "web")).status_code == 200
+        until(lambda: service.sql("SELECT SUM(samples) FROM rollup_3600") == [(17,)])
+        assert service.client.delete("/api/hosts/1").status_code == 204
+        until(lambda: service.sql("SELECT id FROM hosts") == [(2,)])
+        assert service.sql("SELECT DISTINCT host_id FROM series") == [(2,)]
+        for seconds in (60, 600, 3_600):
+            assert service.sql(f"SELECT SUM(samples) FROM rollup_{seconds}") == [(2,)]
+        assert "job_failed" not in service.log
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("engine", [name for name in ENGINES if name != "sqlite"], indirect=True)
 def test_of_two_instances_one_holds_the_lease(engine: str, new_url: Callable[[str], str], tmp_path: Path) -> None:
     url = new_url(engine)

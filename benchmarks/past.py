@@ -1,0 +1,160 @@
+"""The past, measured: `python -m benchmarks.past` fills a day of 20 hosts with 20 containers at 10 s and aggregates it.
+
+It prints how fast the job aggregates, what a sample costs on disk as a row and in the aggregates, and how long
+`/api/history` takes for an hour and a day of a container and of its host. BENCH_HOURS fills more or less than a day,
+BENCH_ENGINES=sqlite,mysql narrows it.
+"""
+
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from sqlalchemy import Connection, Engine, text
+
+from benchmarks import load
+from benchmarks.contestants import ours
+from benchmarks.engines import Store, chosen, started
+from benchmarks.machine import described
+from database import batch, rollups, schema
+from database.dialect import Dialect, Role, dialect_for
+from database.host_ids import HostIds
+from database.rows import Prepared, prepare
+from model.history import METRICS, TIERS
+from model.schemas import Report
+from tests.service import settings_for
+from utils.utils import SECOND, moment
+
+HOURS = int(os.environ.get("BENCH_HOURS", "24"))
+HOSTS, CONTAINERS, PERIOD_S = 20, 20, 10
+SECONDS = 3
+# Days for which each tier is kept by default, and days of a month: what a month of samples leaves in it.
+KEPT_DAYS, MONTH_DAYS = (14, 90, 730), 30
+SPANS = {"1 h": 3_600, "1 d": 86_400}
+TARGETS_MS = {"container": "< 100", "host": "< 60"}
+
+
+class Cost(NamedTuple):
+    """What was measured of one database, besides the reads."""
+
+    rows_s: float
+    raw: float
+    aggregated: float
+
+
+def main() -> None:
+    """Measures every engine and prints the table."""
+    with tempfile.TemporaryDirectory() as made:
+        lines = [line for name in chosen() for line in _engine(name, Path(made))]
+        about = described(Path(made))
+    sys.stdout.write(f"{about}; {HOSTS} hosts, {CONTAINERS} containers each, every {PERIOD_S} s for {HOURS} h.\n\n")
+    sys.stdout.write("| engine | what | figure | target |\n|---|---|---|---|\n")
+    sys.stdout.write("".join(f"| {' | '.join(line)} |\n" for line in lines))
+
+
+def _engine(name: str, folder: Path) -> Iterator[tuple[str, str, str, str]]:
+    with started(name, folder) as store, store.database() as url:
+        cost = _filled(store, url)
+        yield store.title, "rows aggregated", f"{cost.rows_s:,.0f} rows/s", ""
+        yield store.title, "a metric of a sample, as a row", f"{cost.raw:.1f} bytes", ""
+        yield store.title, "a month of them, aggregated", f"{cost.aggregated:.1f} bytes", "≤ 5"
+        with ours(1).start(url, _made(folder / f"{name}-log")) as server:
+            for whose, params in (("container", {"container_name": "service-00"}), ("host", {})):
+                for span, seconds in SPANS.items():
+                    seen = load.run(f"{server.url}/api/history?{_asked(params, seconds)}", SECONDS, connections=1)
+                    figure = f"p50 {seen.p50_ms:.1f} ms, p99 {seen.p99_ms:.1f} ms" if seen.ok else "failed"
+                    yield store.title, f"`/api/history`, a {whose}, {span}", figure, TARGETS_MS[whose]
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _asked(params: dict[str, str], seconds: int) -> str:
+    """The last so many seconds."""
+    now = time.time_ns() // 1_000
+    span = {"from": f"{moment(now - seconds * SECOND).isoformat()}Z", "to": f"{moment(now).isoformat()}Z"}
+    return urlencode({"host_id": 1, **params, **span})
+
+
+def _filled(store: Store, url: str) -> Cost:
+    """Fills an empty database with the past, aggregates it, and weighs both."""
+    settings = settings_for(url, Path())
+    dialect = dialect_for(settings)
+    engine = dialect.engine(Role("past", size=2, read_timeout_s=600))
+    schema.prepare(engine, dialect, migrate=True, zone=None)
+    with engine.connect() as connection:
+        now = dialect.now(connection)
+        _fill(connection, dialect, now)
+        rows = HOURS * 3_600 // PERIOD_S * HOSTS * CONTAINERS
+        before = _bytes(engine, store, ("reports", "containers"))
+        began = time.monotonic()
+        while rollups.step(connection, moment(now) + 2 * rollups.SETTLE):
+            connection.commit()
+        rows_s = rows / (time.monotonic() - began)
+        connection.rollback()
+    cost = Cost(rows_s, before / rows / len(METRICS), _month(engine, store))
+    engine.dispose()
+    return cost
+
+
+def _fill(connection: Connection, dialect: Dialect, now: int) -> None:
+    ids, dice = HostIds(), random.Random(1)  # noqa: S311 - the same values in every run
+    turns = HOURS * 3_600 // PERIOD_S
+    for turn in range(turns):
+        at = now - (turns - turn) * PERIOD_S * SECOND
+        reports = [_report(number, at + number, dice, dialect) for number in range(HOSTS)]
+        ids.give(connection, reports, at)
+        batch.write(connection, dialect, reports, packet=1 << 20, now=at, skip_locked=False)
+        connection.commit()
+
+
+def _report(number: int, at: int, dice: random.Random, dialect: Dialect) -> Prepared:
+    shown = [
+        {"container_name": f"service-{each:02}", "status": "running", **_metrics(dice)} for each in range(CONTAINERS)
+    ]
+    report = Report.model_validate({"host": {"host_name": f"host-{number:03}", **_metrics(dice)}, "containers": shown})
+    return prepare(report, key=None, received_at=at, now_local="2026-01-01 00:00:00", dialect=dialect)
+
+
+def _metrics(dice: random.Random) -> dict[str, Any]:
+    return {name: round(dice.uniform(0, 100), 2) for name in METRICS}
+
+
+def _month(engine: Engine, store: Store) -> float:
+    """Bytes a metric of a sample, if a month of samples has left in each tier what is kept of it by default."""
+    samples = MONTH_DAYS * 86_400 / PERIOD_S
+    total = 0.0
+    for seconds, days in zip(TIERS, KEPT_DAYS, strict=True):
+        with engine.connect() as connection:
+            rows: int = connection.execute(text(f"SELECT COUNT(*) FROM rollup_{seconds}")).scalar_one()  # noqa: S608 - ours
+        each = _bytes(engine, store, (f"rollup_{seconds}",)) / max(rows, 1)
+        total += each * min(days, MONTH_DAYS) * 86_400 / seconds
+    return total / samples / len(METRICS)
+
+
+def _bytes(engine: Engine, store: Store, tables: tuple[str, ...]) -> int:
+    """What the tables and their indexes take, by the engine's own words."""
+    with engine.connect() as connection:
+        if store.name == "sqlite":
+            statement = (
+                "SELECT SUM(pgsize) FROM dbstat WHERE name IN (SELECT name FROM sqlite_master WHERE tbl_name = :t)"
+            )
+        else:
+            for table in tables:
+                connection.execute(text(f"ANALYZE TABLE {table}"))
+            statement = (
+                "SELECT data_length + index_length FROM information_schema.tables "
+                "WHERE table_schema = DATABASE() AND table_name = :t"
+            )
+        return sum(int(connection.execute(text(statement), {"t": table}).scalar_one() or 0) for table in tables)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,17 +3,18 @@
 Where even the finest tier is not made yet, and of hosts that report too seldom for it, the rows themselves are read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
-from database.buckets import Bucket, Metric, Span, joined, stored
-from database.rollups import JITTER, SETTLE, begin
+from database.buckets import Bucket, Metric, Span, count, joined, stored
+from database.rollups import SETTLE, begin
 from database.rows import Record
-from database.series import HOST
+from database.series import HOST, Name
+from database.series import ids as series_ids
 from model.history import METRICS, TIERS, rollup_due, rollups, series
 from model.models import containers, hosts, reports, rollup_pending
 
@@ -38,6 +39,10 @@ class Asked:
     now: datetime
 
 
+# When it began, and what it was.
+Piece = tuple[datetime, Bucket]
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One step: its samples, and how many of those the host's cadence would have made there are, from 0 to 1."""
@@ -55,7 +60,7 @@ def points(connection: Connection, asked: Asked) -> list[Point] | None:
     if asked.name[0] is None:
         asked = replace(asked, name=(_engine_of(connection, asked), asked.name[1]))
     steps: dict[datetime, Bucket] = {}
-    for at, bucket in _pieces(connection, host, asked):
+    for at, bucket in sorted(_asked_for(connection, asked), key=lambda piece: piece[0]):
         first = begin(at, asked.step_s) if asked.step_s else at
         steps[first] = joined(steps.get(first), bucket)
     return [Point(at, bucket, _coverage(asked, at, bucket, host.interval_s)) for at, bucket in sorted(steps.items())]
@@ -69,29 +74,47 @@ def _coverage(asked: Asked, at: datetime, bucket: Bucket, interval_s: float | No
     return min(bucket.samples * interval_s / max(passed.total_seconds(), interval_s), 1.0)
 
 
-def _pieces(connection: Connection, host: Record, asked: Asked) -> Iterator[tuple[datetime, Bucket]]:
-    """What the steps are made of, the oldest first: each tier from where the coarser one ends."""
+def _asked_for(connection: Connection, asked: Asked) -> Iterator[Piece]:
+    """What the steps are made of. The first step is a whole one."""
     first, last = asked.span
-    first = begin(first, asked.step_s) if asked.step_s else first
-    series_id = _series(connection, asked)
-    for seconds in _tiers(asked, host):
-        end = min(begin(_made_until(connection, asked, seconds), seconds), last)
-        if end > first and series_id is not None:
-            yield from _tier(connection, series_id, seconds, (first, end))
-            first = end
-    yield from _rows(connection, asked, (first, last))
+    if not asked.step_s:
+        yield from _rows(connection, asked, asked.span)
+        return
+    ids = series_ids(connection, asked.host_id)
+    tiers = [seconds for seconds in reversed(TIERS) if not asked.step_s % seconds]
+    yield from _pieces(connection, asked, ids, tiers, (begin(first, asked.step_s), last))
 
 
-def _tiers(asked: Asked, host: Record) -> list[int]:
-    """Those that divide the step and are made of this host, the coarsest first."""
-    least = (host.interval_s or 0) * JITTER
-    return [seconds for seconds in reversed(TIERS) if asked.step_s and not asked.step_s % seconds and seconds > least]
+def _pieces(
+    connection: Connection, asked: Asked, ids: dict[Name, int], tiers: Sequence[int], span: Span
+) -> Iterator[Piece]:
+    """The coarsest of the tiers as far as it is made; what it lacks, and what is later, of finer ones and the rows."""
+    if not tiers or HOST not in ids:
+        yield from _rows(connection, asked, span)
+        return
+    seconds, *finer = tiers
+    end = max(span[0], min(begin(_made_until(connection, asked, seconds), seconds), span[1]))
+    made = (span[0], end)
+    if asked.name in ids:
+        yield from _tier(connection, ids[asked.name], seconds, made)
+    for gap in _gaps(_begins(connection, ids[HOST], seconds, made), seconds, made):
+        yield from _pieces(connection, asked, ids, finer, gap)
+    if end < span[1]:
+        yield from _pieces(connection, asked, ids, finer, (end, span[1]))
 
 
-def _series(connection: Connection, asked: Asked) -> int | None:
-    engine, name = asked.name
-    statement = select(series.c.id).where(series.c.host_id == asked.host_id, series.c.container_name == name)
-    return connection.execute(statement.where(series.c.engine_type == engine)).scalar_one_or_none()
+def _begins(connection: Connection, series_id: int, seconds: int, span: Span) -> list[datetime]:
+    """The buckets that a tier has of a host: all of its series are made at once."""
+    t = rollups[seconds].c
+    inside = (t.series_id == series_id, t.begins_at >= span[0], t.begins_at < span[1])
+    return list(connection.scalars(select(t.begins_at).where(*inside).order_by(t.begins_at)))
+
+
+def _gaps(begins: Sequence[datetime], seconds: int, span: Span) -> list[Span]:
+    """The spans between buckets: the host was silent, or it reported too seldom then for such a tier."""
+    length = timedelta(seconds=seconds)
+    edges = [span[0], *(edge for at in begins for edge in (at, at + length)), span[1]]
+    return [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if first < last]
 
 
 def _made_until(connection: Connection, asked: Asked, seconds: int) -> datetime:
@@ -103,16 +126,18 @@ def _made_until(connection: Connection, asked: Asked, seconds: int) -> datetime:
     return min([asked.now - SETTLE, *(moment for moment in known if moment is not None)])
 
 
-def _tier(connection: Connection, series_id: int, seconds: int, span: Span) -> Iterator[tuple[datetime, Bucket]]:
+def _tier(connection: Connection, series_id: int, seconds: int, span: Span) -> Iterator[Piece]:
     table = rollups[seconds]
     inside = (table.c.series_id == series_id, table.c.begins_at >= span[0], table.c.begins_at < span[1])
     for row in connection.execute(select(table).where(*inside).order_by(table.c.begins_at)):
         yield row.begins_at, stored(row)
 
 
-def _rows(connection: Connection, asked: Asked, span: Span) -> Iterator[tuple[datetime, Bucket]]:
+def _rows(connection: Connection, asked: Asked, span: Span) -> Iterator[Piece]:
     """The samples themselves, each a bucket of one."""
     last = None
+    if not count(connection, asked.host_id, span):  # else a silent host's containers would be looked for
+        return
     statement = _of_host(asked, span) if asked.name == HOST else _of_container(asked, span)
     for row in connection.execute(statement if asked.step_s else statement.limit(MOST_SAMPLES)):
         if row.sampled_at != last:  # of equal names in one report the first counts

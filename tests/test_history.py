@@ -15,7 +15,7 @@ from database.series import HOST, Name
 from model.history import METRICS
 from model.models import containers, reports
 from tests.intake import refused
-from tests.past import NAMES, T0, Writer, fleet
+from tests.past import NAMES, T0, Writer, container, fleet
 from tests.schema_engine import Target, target
 from tests.service import Service, report
 from utils.utils import moment
@@ -89,6 +89,21 @@ def test_rows_and_aggregates_meet_without_a_seam(store: Target, step_s: int, nam
         if not done:
             break
     writer.put(*late)
+    assert read(store, one) == expected(store, one)
+
+
+@pytest.mark.parametrize("name", [HOST, NAMES[0]])
+@pytest.mark.parametrize("step_s", [60, 600, 3_600])
+def test_a_host_that_changes_its_cadence_has_no_gap(store: Target, step_s: int, name: Name) -> None:
+    """Before and after, and in between, it reports too seldom for the finest tiers."""
+    dice, writer = random.Random(f"cadence {step_s}"), Writer(store)
+    for first, last, every in ((0, 1_500, 60), (1_500, 3_000, 10), (3_000, 6_000, 90), (6_000, 7_200, 10)):
+        for at_s in range(first, last, every):
+            writer.put(writer.report("h", at_s, *(container(*one, dice) for one in NAMES)))
+        with store.engine.begin() as connection:
+            while rollups.step(connection, START + timedelta(seconds=last)):
+                pass
+    one = asked(step_s, name)
     assert read(store, one) == expected(store, one)
 
 

@@ -87,6 +87,18 @@ def test_every_bucket_is_what_the_rows_say(store: Target, seed: int) -> None:
         assert stored(store, seconds) == expected(store, seconds)
 
 
+def test_ten_minutes_are_whole_though_only_some_minutes_were_made(store: Target) -> None:
+    """A host that begins to report more seldom in the middle of them."""
+    writer, dice = Writer(store), random.Random("middle")
+    for first, last, every in ((0, 300, 10), (300, 1_200, 90)):
+        for at_s in range(first, last, every):
+            writer.put(writer.report("h", at_s, container(*NAMES[0], dice)))
+        roll(store, moment(T0 + (last + 60) * SECOND))
+    roll(store)
+    assert 0 < len(stored(store, 60)) < len(expected(store, 60))
+    assert stored(store, 600) == expected(store, 600)
+
+
 def test_a_bucket_never_loses_what_it_was_made_of(store: Target) -> None:
     """A report that comes later than rows are kept does not replace the aggregate of those that are gone."""
     writer, dice = Writer(store), random.Random("late")

@@ -1,6 +1,8 @@
 """Aggregates: every bucket is what the raw rows say, whatever came when, and whatever broke."""
 
 import random
+import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -14,7 +16,7 @@ from model.history import METRICS, TIERS, rollup_due, series
 from model.history import rollups as tables
 from model.models import containers, reports, rollup_pending
 from tests.past import NAMES, T0, Writer, container, fleet, roll
-from tests.schema_engine import Target, target
+from tests.schema_engine import Crash, Saboteur, Target, target
 from utils.utils import SECOND, moment
 
 pytestmark = pytest.mark.history
@@ -97,6 +99,42 @@ def test_ten_minutes_are_whole_though_only_some_minutes_were_made(store: Target)
     roll(store)
     assert 0 < len(stored(store, 60)) < len(expected(store, 60))
     assert stored(store, 600) == expected(store, 600)
+
+
+def test_a_crash_between_any_two_statements_changes_nothing(store: Target) -> None:
+    writer, dice = Writer(store), random.Random("crash")
+    for passes in range(200):
+        writer.put(*(writer.report("h", passes * 7 + at_s, container(*NAMES[0], dice)) for at_s in (0, 3, 61)))
+        try:
+            with Saboteur(store.engine, passes % 12):
+                roll(store)
+            if passes >= 12:
+                break
+        except Crash:
+            continue
+    roll(store)
+    assert passes >= 12
+    assert due(store) == 0
+    for seconds in TIERS:
+        assert stored(store, seconds) == expected(store, seconds)
+
+
+def test_a_report_whose_transaction_is_open_meanwhile_is_counted(store: Target) -> None:
+    """Its minute is due already for another report's sake: the job waits for it at the host's row."""
+    writer, dice = Writer(store), random.Random("open")
+    writer.put(writer.report("h", 1, container(*NAMES[0], dice)))
+    with store.engine.connect() as connection:
+        writer.write(connection, writer.report("h", 2, container(*NAMES[0], dice)))
+        job = threading.Thread(target=roll, args=(store,))
+        job.start()
+        time.sleep(0.3)
+        assert job.is_alive()
+        connection.commit()
+    job.join(30)
+    roll(store)
+    assert due(store) == 0
+    for seconds in TIERS:
+        assert stored(store, seconds) == expected(store, seconds)
 
 
 def test_a_bucket_never_loses_what_it_was_made_of(store: Target) -> None:

@@ -27,6 +27,8 @@ WORKERS = (2, 4)
 FULL = ACKS >= 300_000
 # A short run pairs the engines with the numbers of workers: neither tells anything about the other.
 TREES = list(itertools.product(SERVERS, WORKERS) if FULL else zip(SERVERS, WORKERS, strict=False))
+# How much slower answers may be while a worker is missing; and what leaves room for those that are still to come.
+LIMIT, ENOUGH = 2.0, 1.5
 KILLS, DRAINS = (5, 10) if FULL else (2, 2)
 PAIRS = 3
 HOSTS = 200
@@ -46,7 +48,7 @@ def test_a_killed_worker_is_replaced_and_takes_nothing_with_it(
         with fleet.reporting():
             kills = [killed(one, fleet, folder) for folder in folders(tmp_path, KILLS)]
             # Something else may keep the machine busy during one of them.
-            while too_slow(fleet, kills) and len(kills) < 3 * KILLS:
+            while too_slow(fleet, kills, ENOUGH) and len(kills) < 3 * KILLS:
                 kills += [killed(one, fleet, folder) for folder in folders(tmp_path / str(len(kills)), KILLS)]
     verdict = fleet.check(settings_for(url, tmp_path))
     base_s, beside_s, short_s = p99s_s(fleet, kills)
@@ -56,7 +58,7 @@ def test_a_killed_worker_is_replaced_and_takes_nothing_with_it(
     note("kill -9 a worker", engine, verdict, **tries, back_s=back_s, start_s=start_s, **ratios)
     # It is missed within half a second, and then takes what any start takes on a machine as busy as this one.
     assert back_s <= (3 if FULL else max(3, 1 + 2 * start_s))
-    assert not too_slow(fleet, kills)
+    assert not too_slow(fleet, kills, LIMIT)
 
 
 class Span(NamedTuple):
@@ -84,10 +86,10 @@ def times_s(kill: Kill) -> tuple[float, float]:
     return kill.short.end - kill.short.begin, kill.beside.end - kill.beside.begin
 
 
-def too_slow(fleet: Fleet, kills: Sequence[Kill]) -> bool:
+def too_slow(fleet: Fleet, kills: Sequence[Kill], limit: float) -> bool:
     """A start costs a core for about a second: in a short run, on a small machine, the base is of a time with one."""
     base_s, beside_s, short_s = p99s_s(fleet, kills)
-    return short_s > 2 * (base_s if FULL else max(base_s, beside_s))
+    return short_s > limit * (base_s if FULL else max(base_s, beside_s))
 
 
 def members(one: Program) -> list[psutil.Process]:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, text
 
 from benchmarks import load
 from benchmarks.contestants import ours
-from benchmarks.engines import Store, chosen, started
+from benchmarks.engines import chosen, started
 from benchmarks.machine import described
 from database import batch, rollups, schema
 from database.dialect import Dialect, Role, dialect_for
@@ -59,7 +59,7 @@ def main() -> None:
 
 def _engine(name: str, folder: Path) -> Iterator[tuple[str, str, str, str]]:
     with started(name, folder) as store, store.database() as url:
-        cost = _filled(store, url)
+        cost = _filled(url)
         yield store.title, "rows aggregated", f"{cost.rows_s:,.0f} rows/s", ""
         yield store.title, "a metric of a sample, as a row", f"{cost.raw:.1f} bytes", ""
         yield store.title, "a month of them, aggregated", f"{cost.aggregated:.1f} bytes", "≤ 5"
@@ -83,7 +83,7 @@ def _asked(params: dict[str, str], seconds: int) -> str:
     return urlencode({"host_id": 1, **params, **span})
 
 
-def _filled(store: Store, url: str) -> Cost:
+def _filled(url: str) -> Cost:
     """Fills an empty database with the past, aggregates it, and weighs both."""
     settings = settings_for(url, Path())
     dialect = dialect_for(settings)
@@ -93,13 +93,13 @@ def _filled(store: Store, url: str) -> Cost:
         now = dialect.now(connection)
         _fill(connection, dialect, now)
         rows = HOURS * 3_600 // PERIOD_S * HOSTS * CONTAINERS
-        before = _bytes(engine, store, ("reports", "containers"))
+        before = _bytes(engine)
         began = time.monotonic()
         while rollups.step(connection, moment(now) + 2 * rollups.SETTLE):
             connection.commit()
         rows_s = rows / (time.monotonic() - began)
         connection.rollback()
-    cost = Cost(rows_s, before / rows / len(METRICS), _month(engine, store))
+    cost = Cost(rows_s, before / rows / len(METRICS), _month(engine, before))
     engine.dispose()
     return cost
 
@@ -127,33 +127,31 @@ def _metrics(dice: random.Random) -> dict[str, Any]:
     return {name: round(dice.uniform(0, 100), 2) for name in METRICS}
 
 
-def _month(engine: Engine, store: Store) -> float:
-    """Bytes a metric of a sample, if a month of samples has left in each tier what is kept of it by default."""
-    samples = MONTH_DAYS * 86_400 / PERIOD_S
-    total = 0.0
-    for seconds, days in zip(TIERS, KEPT_DAYS, strict=True):
-        with engine.connect() as connection:
-            rows: int = connection.execute(text(f"SELECT COUNT(*) FROM rollup_{seconds}")).scalar_one()  # noqa: S608 - ours
-        each = _bytes(engine, store, (f"rollup_{seconds}",)) / max(rows, 1)
-        total += each * min(days, MONTH_DAYS) * 86_400 / seconds
-    return total / samples / len(METRICS)
+def _month(engine: Engine, before: int) -> float:
+    """Bytes a metric of a sample, if a month of samples has left in each tier what is kept of it by default.
 
-
-def _bytes(engine: Engine, store: Store, tables: tuple[str, ...]) -> int:
-    """What the tables and their indexes take, by the engine's own words."""
+    A row of each tier is the same: what the database has grown by since, divided by them all.
+    """
+    tables = " + ".join(f"(SELECT COUNT(*) FROM rollup_{seconds})" for seconds in TIERS)
     with engine.connect() as connection:
-        if store.name == "sqlite":
-            statement = (
-                "SELECT SUM(pgsize) FROM dbstat WHERE name IN (SELECT name FROM sqlite_master WHERE tbl_name = :t)"
-            )
-        else:
-            for table in tables:
-                connection.execute(text(f"ANALYZE TABLE {table}"))
-            statement = (
-                "SELECT data_length + index_length FROM information_schema.tables "
-                "WHERE table_schema = DATABASE() AND table_name = :t"
-            )
-        return sum(int(connection.execute(text(statement), {"t": table}).scalar_one() or 0) for table in tables)
+        made: int = connection.execute(text(f"SELECT {tables}")).scalar_one()
+    kept = sum(min(days, MONTH_DAYS) * 86_400 / seconds for seconds, days in zip(TIERS, KEPT_DAYS, strict=True))
+    samples = MONTH_DAYS * 86_400 / PERIOD_S
+    return (_bytes(engine) - before) / made * kept / samples / len(METRICS)
+
+
+def _bytes(engine: Engine) -> int:
+    """What the database takes, by the engine's own words."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            pages: int = connection.execute(text("PRAGMA page_count")).scalar_one()
+            return pages * int(connection.execute(text("PRAGMA page_size")).scalar_one())
+        for table in ("reports", "containers", *(f"rollup_{seconds}" for seconds in TIERS)):
+            connection.execute(text(f"ANALYZE TABLE {table}"))
+        statement = (
+            "SELECT SUM(data_length + index_length) FROM information_schema.tables WHERE table_schema = DATABASE()"
+        )
+        return int(connection.execute(text(statement)).scalar_one())
 
 
 if __name__ == "__main__":

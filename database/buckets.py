@@ -1,18 +1,17 @@
 """What the samples of a span of time come to: aggregates of raw rows, and of finer buckets. Nothing here writes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, func, select
 
+from database.containers import along_index
 from database.rows import Record
 from database.series import HOST, Name
 from model.history import METRICS, rollups
 from model.models import containers, reports
-
-_INDEX = "FORCE INDEX (ix_containers_host_sampled)"
 
 
 @dataclass(slots=True)
@@ -32,7 +31,7 @@ class Bucket:
     samples: int
     last: datetime
     status: str | None
-    metrics: list[Metric] = field(default_factory=list)
+    metrics: list[Metric]
 
 
 Span = tuple[datetime, datetime]
@@ -61,8 +60,13 @@ def finer(connection: Connection, seconds: int, ids: dict[Name, int], span: Span
 
 def count(connection: Connection, host_id: int, span: Span) -> int:
     """How many reports there are."""
-    inside = (reports.c.host_id == host_id, reports.c.sampled_at >= span[0], reports.c.sampled_at < span[1])
-    return connection.execute(select(func.count()).select_from(reports).where(*inside)).scalar_one()
+    statement = select(func.count()).select_from(reports).where(*within(reports, host_id, span))
+    return connection.execute(statement).scalar_one()
+
+
+def within(table: Table, host_id: int, span: Span) -> list[ColumnElement[bool]]:
+    """A host's rows from the span's first moment to before its last."""
+    return [table.c.host_id == host_id, table.c.sampled_at >= span[0], table.c.sampled_at < span[1]]
 
 
 def _aggregated(table: FromClause) -> list[ColumnElement[Any]]:
@@ -75,8 +79,7 @@ def _aggregated(table: FromClause) -> list[ColumnElement[Any]]:
 
 
 def _of_reports(host_id: int, span: Span) -> Select[Any]:
-    inside = (reports.c.host_id == host_id, reports.c.sampled_at >= span[0], reports.c.sampled_at < span[1])
-    return select(*_aggregated(reports)).where(*inside)
+    return select(*_aggregated(reports)).where(*within(reports, host_id, span))
 
 
 def _of_containers(table: FromClause) -> Select[Any]:
@@ -87,14 +90,13 @@ def _of_containers(table: FromClause) -> Select[Any]:
 
 def _grouped(connection: Connection, host_id: int, span: Span) -> Sequence[Record]:
     """Of equal names in one report the first counts: they are looked for only where there are some."""
-    c = containers.c
-    inside = (c.host_id == host_id, c.sampled_at >= span[0], c.sampled_at < span[1])
-    statement = _hinted(_of_containers(containers).where(*inside))
+    c, inside = containers.c, within(containers, host_id, span)
+    statement = along_index(_of_containers(containers).where(*inside))
     rows = connection.execute(statement).all()
     if all(row.samples == row.reports for row in rows):
         return rows
     place = func.row_number().over(partition_by=(c.sampled_at, c.engine_type, c.container_name), order_by=c.id)
-    numbered = _hinted(select(containers, place.label("place")).where(*inside)).subquery()
+    numbered = along_index(select(containers, place.label("place")).where(*inside)).subquery()
     return connection.execute(_of_containers(numbered).where(numbered.c.place == 1)).all()
 
 
@@ -104,12 +106,8 @@ def _statuses(connection: Connection, host_id: int, moments: set[datetime]) -> d
     statement = select(c.sampled_at, c.engine_type, c.container_name, c.status).where(
         c.host_id == host_id, c.sampled_at.in_(moments)
     )
-    rows = connection.execute(_hinted(statement).order_by(c.id.desc()))
+    rows = connection.execute(along_index(statement).order_by(c.id.desc()))
     return {(at, engine, name): status for at, engine, name, status in rows}
-
-
-def _hinted(statement: Select[Any]) -> Select[Any]:
-    return statement.with_hint(containers, _INDEX, "mysql").with_hint(containers, _INDEX, "mariadb")
 
 
 def _bucket(row: Record, status: str | None) -> Bucket:

@@ -1,6 +1,7 @@
 """Statements about containers. Connection in, rows out; nothing here commits."""
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, select
 
@@ -9,6 +10,8 @@ from database.pages import UNKNOWN, Key, Page, decode, fetch
 from database.rows import CONTAINER_DETAILS
 from model.models import containers, hosts
 from model.queries import ContainerQuery
+
+S = TypeVar("S", bound=Select[Any])
 
 # A host's current containers are those of the report its row points to. The plus, which changes nothing, and the hint
 # make every engine begin with the hosts: begun with the containers, it would read the whole history.
@@ -56,7 +59,11 @@ def page(connection: Connection, query: ContainerQuery, host_id: int | None = No
 
 
 def _current() -> Select[tuple[object, ...]]:
-    statement = select(*_SHOWN).join_from(hosts, containers, _CURRENT)
+    return along_index(select(*_SHOWN).join_from(hosts, containers, _CURRENT))
+
+
+def along_index(statement: S) -> S:
+    """The statement with the hint that has containers read by host and moment, where an engine takes hints."""
     return statement.with_hint(containers, _INDEX, "mysql").with_hint(containers, _INDEX, "mariadb")
 
 

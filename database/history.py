@@ -10,19 +10,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
-from database.buckets import Bucket, Metric, Span, count, joined, stored
+from database.buckets import Bucket, Metric, Span, count, joined, stored, within
+from database.containers import along_index
 from database.rollups import SETTLE, begin
 from database.rows import Record
 from database.series import HOST, Name
 from database.series import ids as series_ids
 from model.history import METRICS, TIERS, rollup_due, rollups, series
 from model.models import containers, hosts, reports, rollup_pending
+from model.queries import MAX_POINTS
 
-_INDEX = "FORCE INDEX (ix_containers_host_sampled)"
-
-
-# Of every sample so many are given; whoever asks for more is told.
-MOST_SAMPLES = 10_001
+# Of every sample one more than is given at once: whoever asks for so many is told.
+MOST_SAMPLES = MAX_POINTS + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ Piece = tuple[datetime, Bucket]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One step: its samples, and how many of those the host's cadence would have made there are, from 0 to 1."""
+    """One step: its samples, and how many of those the host's cadence of now would have made, from 0 to 1."""
 
     begins_at: datetime
     bucket: Bucket
@@ -146,18 +145,16 @@ def _rows(connection: Connection, asked: Asked, span: Span) -> Iterator[Piece]:
 
 
 def _of_host(asked: Asked, span: Span) -> Select[Any]:
-    c = reports.c
-    inside = (c.host_id == asked.host_id, c.sampled_at >= span[0], c.sampled_at < span[1])
+    c, inside = reports.c, within(reports, asked.host_id, span)
     return select(c.sampled_at, *(c[name] for name in METRICS)).where(*inside).order_by(c.sampled_at)
 
 
 def _of_container(asked: Asked, span: Span) -> Select[Any]:
-    c = containers.c
+    c, inside = containers.c, within(containers, asked.host_id, span)
     engine, name = asked.name
-    inside = (c.host_id == asked.host_id, c.sampled_at >= span[0], c.sampled_at < span[1])
     statement = select(c.sampled_at, c.status, *(c[metric] for metric in METRICS)).where(*inside)
     statement = statement.where(c.container_name == name, c.engine_type == engine).order_by(c.sampled_at, c.id)
-    return statement.with_hint(containers, _INDEX, "mysql").with_hint(containers, _INDEX, "mariadb")
+    return along_index(statement)
 
 
 def _sample(row: Record) -> Bucket:

@@ -211,7 +211,7 @@ class PointOut(BaseModel):
 
     t: str = Field(description="UTC, when it begins", examples=["2025-06-23T03:02:00Z"])
     samples: int
-    coverage: float | None = Field(description="samples there are / samples the host's own cadence would have made")
+    coverage: float | None = Field(description="samples there are / samples the host's cadence of now would have made")
     status: str | None = Field(description="what a container's last sample said")
     cpu_percentage: Spread | None = Field(description="null if it was not asked for")
     memory_usage: Spread | None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 from urllib.parse import quote, unquote, urlsplit
 
+import psutil
 import pymysql
 
 from tests.processes import Home, free_port
@@ -150,8 +151,13 @@ class Server:
         self.start()
 
     def pause(self) -> None:
-        """Let the server hang: connections stay open and nothing answers."""
+        """Let the server hang: connections stay open and nothing answers.
+
+        Comes back when every thread has stopped: the signal takes a moment, in which a commit can still succeed.
+        """
         self._own().signal(signal.SIGSTOP)
+        while not all(_stopped(thread.id) for thread in psutil.Process(self._own().pid).threads()):
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """Let a paused server go on."""
@@ -280,3 +286,11 @@ def _record(title_and_version: str) -> None:
     if path := os.environ.get("TEST_RAN_ON"):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(f"{title_and_version}\n")
+
+
+def _stopped(thread: int) -> bool:
+    """Whether a thread of a process has stopped or is gone."""
+    try:
+        return psutil.Process(thread).status() in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
+    except psutil.NoSuchProcess:
+        return True

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-import psutil
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -54,13 +53,6 @@ def ask(settings: Settings, statement: str, *, writes: bool = True) -> tuple[Any
             return tuple(connection.execute(text(statement)).one())
     finally:
         engine.dispose()
-
-
-def pause(server: Server) -> None:
-    """The signal takes a moment to reach every thread."""
-    server.pause()
-    while psutil.Process(server.pid).status() != psutil.STATUS_STOPPED:
-        time.sleep(0.01)
 
 
 def user(server: Server, database: str, password: str, rights: str = "ALL PRIVILEGES") -> str:
@@ -115,7 +107,7 @@ def test_the_driver_gives_up_on_a_server_that_hangs(settings: Settings, server: 
     engine = dialect_for(settings).engine(Role("test", read_timeout_s=1))
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
-        pause(server)
+        server.pause()
         try:
             with pytest.raises(DBAPIError) as caught:
                 connection.execute(text("SELECT 1"))

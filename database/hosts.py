@@ -24,8 +24,8 @@ from database.details import packed
 from database.dialect import insert_ignore
 from database.pages import UNKNOWN, Key, Page, fetch
 from database.rows import HOST_DETAILS, Record
-from model.history import rollup_due, rollups, series
-from model.models import containers, hosts, reports, rollup_pending
+from model.history import events, rollup_due, rollups, series, webhook_calls
+from model.models import containers, host_tags, hosts, reports, rollup_pending
 from model.queries import HostQuery
 from utils.utils import moment
 
@@ -84,7 +84,9 @@ def purge(connection: Connection, limit: int) -> int:
         return connection.execute(delete(containers).where(containers.c.id.in_(ids))).rowcount
     removed = _purge_moments(connection, reports, reports.c.sampled_at, gone, limit)
     removed = removed or _purge_moments(connection, rollup_pending, rollup_pending.c.minute, gone, limit)
-    removed = removed or connection.execute(delete(rollup_due).where(rollup_due.c.host_id == gone)).rowcount
+    removed = removed or _purge_moments(connection, events, events.c.at, gone, limit)
+    for table in (rollup_due, webhook_calls, host_tags):
+        removed = removed or connection.execute(delete(table).where(table.c.host_id == gone)).rowcount
     removed = removed or _purge_series(connection, gone, limit)
     return removed or _purge_row(connection, gone)
 
@@ -123,7 +125,7 @@ def _purge_moments(connection: Connection, table: Any, column: Any, host_id: int
 
 _PRESENT = and_(hosts.c.deleted_at.is_(None), hosts.c.sampled_at.is_not(None))
 # Without the columns of our own housekeeping: the driver makes a value of each, for every host of a page.
-_HIDDEN = ("created_at", "deleted_at", "interval_s", *HOST_DETAILS)
+_HIDDEN = ("created_at", "deleted_at", "interval_s", "dark_since", "ledger_at", *HOST_DETAILS)
 _SHOWN = [*(column for column in hosts.c if column.name not in _HIDDEN), packed(hosts, HOST_DETAILS)]
 SORTS = {
     "host_name": Key(hosts.c.host_name),

@@ -1,4 +1,4 @@
-"""The tables of the past: series, their aggregates at three resolutions, and what is due to be aggregated.
+"""The tables of the past: series, their aggregates at three resolutions, what is due to be aggregated, and events.
 
 A bucket belongs to a series and a span of time; sums, least and greatest values are over the samples that had one.
 """
@@ -7,14 +7,14 @@ from typing import Any
 
 from sqlalchemy import Column, DateTime, Double, ForeignKey, Index, Integer, Table
 
-from model.models import INNODB, Id, Name, metadata
+from model.models import INNODB, Id, Moment, Name, metadata, text_of
 
 METRICS = ("cpu_percentage", "memory_usage", "memory_percentage")
 # Seconds a bucket, the finest first.
 TIERS = (60, 600, 3_600)
 
 # What an aggregate refers to: a container of a host by its engine and name, which outlives every container of that
-# name, or with empty texts the host itself.
+# name, or with empty texts the host itself. `first_at` is when it first appeared.
 series = Table(
     "series",
     metadata,
@@ -22,6 +22,7 @@ series = Table(
     Column("host_id", Id, ForeignKey("hosts.id", name="fk_series_host"), nullable=False),
     Column("engine_type", Name, nullable=False),
     Column("container_name", Name, nullable=False),
+    Column("first_at", Moment),
     Index("uq_series_name", "host_id", "engine_type", "container_name", unique=True),
     **INNODB,
 )
@@ -69,6 +70,36 @@ rollup_due = Table(
     Column("seconds", Integer, primary_key=True, autoincrement=False),
     Column("host_id", Id, primary_key=True, autoincrement=False),
     Column("begins_at", DateTime, primary_key=True),
+    sqlite_with_rowid=False,
+    **INNODB,
+)
+
+# What happened to a container between two reports of its host, at the moment of the later one; and when a host fell
+# silent or was back, with the series of the host itself. The key says what an event is: made again, it is the same.
+events = Table(
+    "events",
+    metadata,
+    Column("host_id", Id, ForeignKey("hosts.id", name="fk_events_host"), primary_key=True, autoincrement=False),
+    Column("at", Moment, primary_key=True),
+    Column("kind", text_of(16), primary_key=True),
+    Column("series_id", Id, primary_key=True, autoincrement=False),
+    Column("from_value", Name),
+    Column("to_value", Name),
+    Column("details", text_of(1024)),
+    Index("ix_events_at", "at"),
+    Index("ix_events_kind_at", "kind", "at"),
+    Index("ix_events_series_at", "series_id", "at"),
+    sqlite_with_rowid=False,
+    **INNODB,
+)
+
+# Events that whoever is on call has not been told of yet.
+webhook_calls = Table(
+    "webhook_calls",
+    metadata,
+    Column("host_id", Id, primary_key=True, autoincrement=False),
+    Column("at", Moment, primary_key=True),
+    Column("kind", text_of(16), primary_key=True),
     sqlite_with_rowid=False,
     **INNODB,
 )

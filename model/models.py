@@ -26,13 +26,13 @@ Moment = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 Digest = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 
 
-def _text(length: int) -> TypeEngine[str]:
+def text_of(length: int) -> TypeEngine[str]:
     """Text under a binary collation: `web`/`Web`, `cafe`/`café` and two emoji are different names on every engine."""
     binary = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
     return sqlite.VARCHAR(length).with_variant(binary, "mysql", "mariadb")
 
 
-Name = _text(255)
+Name = text_of(255)
 
 INNODB: dict[str, Any] = {
     f"{engine}_{option}": value
@@ -76,6 +76,9 @@ hosts = Table(
     Column("interval_s", Double),
     Column("expected_by", Moment),
     *_host_details(),
+    # Of the life ledger: since when the host counts as silent, and the newest report of which the events are known.
+    Column("dark_since", Moment),
+    Column("ledger_at", Moment),
     **INNODB,
 )
 
@@ -139,12 +142,23 @@ rollup_pending = Table(
     **INNODB,
 )
 
+# Words by which operators group hosts.
+host_tags = Table(
+    "host_tags",
+    metadata,
+    Column("host_id", Id, ForeignKey("hosts.id", name="fk_host_tags_host"), primary_key=True, autoincrement=False),
+    Column("tag", text_of(64), primary_key=True),
+    Index("ix_host_tags_tag", "tag", "host_id"),
+    sqlite_with_rowid=False,
+    **INNODB,
+)
+
 # Who may do a job that must run once: holder and fence number, until a moment of the database's own clock.
 leases = Table(
     "leases",
     metadata,
-    Column("name", _text(64), primary_key=True),
-    Column("owner", _text(64)),
+    Column("name", text_of(64), primary_key=True),
+    Column("owner", text_of(64)),
     Column("fence", BigInteger, nullable=False),
     Column("expires_at", Moment, nullable=False),
     **INNODB,

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
-from database.buckets import Bucket, Metric, Span, count, joined, stored, within
+from database.buckets import Bucket, Metric, Span, counts, joined, stored, within
 from database.containers import along_index
 from database.rollups import SETTLE, begin
 from database.rows import Record
@@ -135,7 +135,7 @@ def _tier(connection: Connection, series_id: int, seconds: int, span: Span) -> I
 def _rows(connection: Connection, asked: Asked, span: Span) -> Iterator[Piece]:
     """The samples themselves, each a bucket of one."""
     last = None
-    if not count(connection, asked.host_id, span):  # else a silent host's containers would be looked for
+    if not counts(connection, [asked.host_id], span):  # else a silent host's containers would be looked for
         return
     statement = _of_host(asked, span) if asked.name == HOST else _of_container(asked, span)
     for row in connection.execute(statement if asked.step_s else statement.limit(MOST_SAMPLES)):

@@ -1,7 +1,7 @@
 """Removes what is old, in key order and a few thousand rows a transaction. Nothing here commits.
 
 Never the report that a host points to, nor its containers: a host that fell silent keeps its last state. Never what an
-aggregate still needs.
+aggregate or the ledger still needs.
 """
 
 import time
@@ -9,9 +9,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, tuple_, union
 
-from model.history import rollup_due, rollups, series
+from model.history import events, rollup_due, rollups, series
 from model.models import containers, hosts, reports, rollup_pending
 
 ROWS = 5_000
@@ -67,8 +67,12 @@ def expire_containers(connection: Connection, after: int, *, cutoff: datetime) -
 
 
 def _not_current(connection: Connection, cutoff: datetime) -> list[ColumnElement[bool]]:
-    """Hosts whose last state is that old are few: they are silent, or forgotten."""
-    statement = select(hosts.c.id, hosts.c.sampled_at).where(hosts.c.sampled_at < cutoff)
+    """Hosts whose last state is that old are few: they are silent, or forgotten.
+
+    Of one that has just come back the ledger compares its first report with the last one it knows.
+    """
+    moments = (hosts.c.sampled_at, hosts.c.ledger_at)
+    statement = union(*(select(hosts.c.id, moment).where(moment < cutoff) for moment in moments))
     silent = [tuple(row) for row in connection.execute(statement)]
     return [tuple_(containers.c.host_id, containers.c.sampled_at).not_in(silent)] if silent else []
 
@@ -76,14 +80,16 @@ def _not_current(connection: Connection, cutoff: datetime) -> list[ColumnElement
 def expire_reports(connection: Connection, after: int, *, cutoff: datetime, now: datetime) -> Progress:
     """Host by host: reports whose containers are gone, and whose keys need not be remembered any more."""
     host = connection.execute(
-        select(hosts.c.id, hosts.c.sampled_at).where(hosts.c.id > after).order_by(hosts.c.id).limit(1)
+        select(hosts.c.id, hosts.c.sampled_at, hosts.c.ledger_at)
+        .where(hosts.c.id > after)
+        .order_by(hosts.c.id)
+        .limit(1)
     ).one_or_none()
     if host is None:
         return Progress(0, None)
     r, c, cutoff = reports.c, containers.c, _needed_from(connection, cutoff)
     old = [r.host_id == host.id, r.sampled_at < cutoff, r.received_at < now - KEYS]
-    if host.sampled_at is not None:
-        old.append(r.sampled_at != host.sampled_at)
+    old += [r.sampled_at != moment for moment in (host.sampled_at, host.ledger_at) if moment is not None]
     old.append(~exists().where(c.host_id == r.host_id, c.sampled_at == r.sampled_at))
     moments = connection.scalars(select(r.sampled_at).where(*old).order_by(r.sampled_at).limit(ROWS)).all()
     if not moments:
@@ -105,3 +111,17 @@ def expire_buckets(connection: Connection, after: int, *, seconds: int, cutoff: 
     statement = delete(rollups[seconds]).where(t.series_id == series_id, t.begins_at <= moments[-1])
     removed = connection.execute(statement).rowcount
     return Progress(removed, after if len(moments) == ROWS else series_id)
+
+
+def expire_events(connection: Connection, after: int, *, cutoff: datetime) -> Progress:
+    """Host by host, in the order of the primary key."""
+    host_id: int | None = connection.scalar(select(func.min(hosts.c.id)).where(hosts.c.id > after))
+    if host_id is None:
+        return Progress(0, None)
+    e = events.c
+    old = (e.host_id == host_id, e.at < cutoff)
+    moments = connection.scalars(select(e.at).where(*old).order_by(e.at).limit(ROWS)).all()
+    if not moments:
+        return Progress(0, host_id)
+    removed = connection.execute(delete(events).where(e.host_id == host_id, e.at <= moments[-1])).rowcount
+    return Progress(removed, after if len(moments) == ROWS else host_id)

@@ -74,6 +74,10 @@ rollup_due = Table(
     **INNODB,
 )
 
+# Kinds of events. One that appeared is told as seen for the first time, or as having returned.
+APPEARED, VANISHED, STATUS, RESTARTED, IMAGE = OF_CONTAINERS = ("appeared", "vanished", "status", "restarted", "image")
+DARK, BACK = OF_HOSTS = ("dark", "back")
+
 # What happened to a container between two reports of its host, at the moment of the later one; and when a host fell
 # silent or was back, with the series of the host itself. The key says what an event is: made again, it is the same.
 events = Table(

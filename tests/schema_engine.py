@@ -56,7 +56,7 @@ class Saboteur:
         event.listen(engine, "commit", self._strike)
 
     def _statement(self, *args: Any) -> None:  # noqa: ANN401 - SQLAlchemy's event
-        if args[2].split()[0].upper() in {"CREATE", "ALTER", "DROP", "INSERT", "RENAME", "UPDATE"}:
+        if args[2].split()[0].upper() in {"CREATE", "ALTER", "DELETE", "DROP", "INSERT", "RENAME", "UPDATE"}:
             self._strike()
 
     def _strike(self, *_: object) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import Monitoring
-from database import retention
+from database import retention, rollups
 from model.history import TIERS
 from services import jobs
 from services.retention import Trust, expiries
@@ -148,6 +148,7 @@ def test_the_job_removes_while_the_service_runs(
 ) -> None:
     monkeypatch.setattr(jobs, "ROLL_EVERY_S", 0.1)
     monkeypatch.setattr(jobs, "RETAIN_EVERY_S", 0.2)
+    monkeypatch.setattr(rollups, "SETTLE", timedelta(minutes=-2))  # the ledger knows the newer report at once
     with running(settings_for(new_url(engine), tmp_path)) as service:
         week = {**report("aged", "web"), "age_s": 604_000}
         assert service.post(week).status_code == 200

@@ -1,0 +1,74 @@
+"""Makes the buckets that are due of one tier at one moment: decides of whom, and of what they are made."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, func, select
+
+from database import aggregates, ledger, series
+from database.buckets import Span
+from database.rows import Record
+from database.series import HOST
+from model.history import TIERS, rollups
+
+# An interval is known only so well: a host that reports every 60 s must not have the finest tier now and then.
+JITTER = 1.25
+
+
+class Making:
+    """The buckets of all series of some hosts that are locked."""
+
+    def __init__(self, connection: Connection, seconds: int, at: datetime, held: Mapping[int, Record]) -> None:
+        self._connection, self._seconds, self._at, self._held = connection, seconds, at, held
+        self._span = (at, at + timedelta(seconds=seconds))
+        self._finer = next((tier for tier in reversed(TIERS) if tier < seconds), None)
+        self._names = series.all_ids(connection, held)
+
+    def make(self) -> None:
+        """From the next finer tier, unless that lacks some reports: it is not built while a host reports seldom."""
+        counts = aggregates.counts(self._connection, self._held, self._span)
+        made = self._samples(self._finer, self._span) if self._finer else {}
+        finer = {host_id: samples for host_id, samples in made.items() if samples >= _reports(counts, host_id)}
+        told = aggregates.told(self._connection, counts.keys() - finer.keys(), self._span)
+        rows = {id_: count.reports for id_, count in counts.items() if told.holds(id_, count)}
+        if self._finer is None:
+            held = {host_id: self._held[host_id] for host_id in counts}
+            ledger.renew(self._connection, held, self._names, counts, told, self._at)
+        known = self._samples(self._seconds, (self._at, self._at + timedelta(seconds=1)))
+        self._replace(self._whole(finer, known), self._whole(rows, known), known, told)
+
+    def _samples(self, seconds: int, span: Span) -> dict[int, int]:
+        """How many reports each host's buckets of a span are made of; without those hosts that have none."""
+        c, owners = rollups[seconds].c, {ids[HOST]: host_id for host_id, ids in self._names.items() if HOST in ids}
+        inside = (c.series_id.in_(owners), c.begins_at >= span[0], c.begins_at < span[1])
+        statement = select(c.series_id, func.sum(c.samples).label("made")).where(*inside).group_by(c.series_id)
+        return {owners[row.series_id]: int(row.made) for row in self._connection.execute(statement)}
+
+    def _replace(self, finer: Sequence[int], rows: Sequence[int], known: Iterable[int], told: aggregates.Told) -> None:
+        """Makes the buckets of some hosts of finer ones, of others of rows."""
+        names = series.ensure(self._connection, self._names, {host_id: told.names(host_id) for host_id in rows})
+        self._remove(id_ for host_id in {*finer, *rows}.intersection(known) for id_ in names[host_id].values())
+        if finer and self._finer:
+            ids = [series_id for host_id in finer for series_id in names[host_id].values()]
+            aggregates.fill_from(self._connection, self._finer, self._seconds, self._at, ids)
+        if rows:
+            aggregates.fill(self._connection, self._seconds, self._at, told, {id_: names[id_] for id_ in rows})
+
+    def _whole(self, made: Mapping[int, int], known: Mapping[int, int]) -> list[int]:
+        """The hosts of which a bucket is made.
+
+        A tier that is no coarser than a host's cadence is left out, for it would only repeat the rows; but a bucket
+        that is there, of a time when the host reported more often, is kept right. Of fewer reports than before it is
+        not made: rows that were in it have been removed, and a report came that is older than they were.
+        """
+        coarse = [id_ for id_ in made if id_ in known or self._seconds > (self._held[id_].interval_s or 0) * JITTER]
+        return [host_id for host_id in coarse if made[host_id] >= known.get(host_id, 1)]
+
+    def _remove(self, series_ids: Iterable[int]) -> None:
+        table = rollups[self._seconds]
+        if old := list(series_ids):
+            self._connection.execute(delete(table).where(table.c.begins_at == self._at, table.c.series_id.in_(old)))
+
+
+def _reports(counts: Mapping[int, aggregates.Count], host_id: int) -> int:
+    return counts[host_id].reports if host_id in counts else 0

@@ -97,6 +97,12 @@ def _database_url(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
+def _web_url(url: SecretStr | None) -> SecretStr | None:
+    text = url.get_secret_value() if url else None
+    _require(text is None or re.fullmatch(r"https?://[^\s/?#]+(/[^\s#]*)?", text, re.ASCII) is not None)
+    return url
+
+
 Flag = Annotated[bool, Field(description="true or false (yes/no, on/off and 1/0 are understood too)")]
 Count = Annotated[int, Field(ge=0, description="a whole number, 0 or more")]
 CountFromOne = Annotated[int, Field(ge=1, description="a whole number, 1 or more")]
@@ -115,6 +121,11 @@ Url = Annotated[
         description="sqlite:///path/to/file.db or mysql://user:password@host:3306/database (mysql+pymysql:// and "
         "mariadb:// are understood too) with @ : / % # ? in the password written as %40 %3A %2F %25 %23 %3F"
     ),
+]
+WebhookUrl = Annotated[
+    SecretStr | None,
+    AfterValidator(_web_url),
+    Field(description="an http:// or https:// address with a host and no fragment, or nothing"),
 ]
 Charset = Annotated[
     Literal["utf8mb4"],

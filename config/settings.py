@@ -34,6 +34,7 @@ from config.kinds import (
     SslMode,
     Text,
     Url,
+    WebhookUrl,
     Workers,
     Zone,
 )
@@ -123,6 +124,8 @@ class Monitoring(Section):
     retention_1m_days: Count = 14
     retention_10m_days: Count = 90
     retention_1h_days: Count = 730
+    events_retention_days: Count = 365
+    webhook_url: WebhookUrl = None
 
 
 class Settings(Section):

@@ -43,10 +43,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows, how many there are in all, and the cursor of the next page if there is one."""
+    """Rows, how many there are in all if that was counted, and the cursor of the next page if there is one."""
 
     rows: Sequence[Record]
-    total: int
+    total: int | None
     cursor: str | None
 
 
@@ -112,8 +112,28 @@ def fetch(
 ) -> Page:
     """Fetches a page of a query, and counts what the query gives in all where the page is not all of it.
 
-    `count` is a statement that tells so at less cost than counting the query's rows. Rows of equal key stand in the
-    order of `among_equal`, so that those given already are the first ones.
+    `count` is a statement that tells so at less cost than counting the query's rows.
+    """
+    part = fetch_part(connection, query, sort=sort, keys=keys, among_equal=among_equal, limit=limit, cursor=cursor)
+    if not (cursor or part.cursor):
+        return replace(part, total=len(part.rows))
+    counting = count if count is not None else select(func.count()).select_from(query.subquery())
+    return replace(part, total=int(connection.execute(counting).scalar_one()))
+
+
+def fetch_part(
+    connection: Connection,
+    query: Select[Any],
+    *,
+    sort: str,
+    keys: Sequence[Key],
+    among_equal: ColumnElement[int],
+    limit: int,
+    cursor: str | None,
+) -> Page:
+    """Fetches a page of a query that is too long to be counted.
+
+    Rows of equal key stand in the order of `among_equal`, so that those given already are the first ones.
     """
     labelled = query.add_columns(*(key.expression.label(f"key_{position}") for position, key in enumerate(keys)))
     order = [key.expression.desc() if key.descending else key.expression.asc() for key in keys]
@@ -125,10 +145,7 @@ def fetch(
     rows = rows[_skip(rows, values, given, len(keys)) :]
     page = rows[:limit]
     following = _cursor(sort, page, values, given, len(keys)) if len(rows) > limit else None
-    if not (cursor or following):
-        return Page(page, len(page), None)
-    counting = count if count is not None else select(func.count()).select_from(query.subquery())
-    return Page(page, int(connection.execute(counting).scalar_one()), following)
+    return Page(page, None, following)
 
 
 def _key_of(row: Record, width: int) -> tuple[Any, ...]:

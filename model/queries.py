@@ -141,3 +141,22 @@ class HistoryQuery(BaseModel):
         if length_s / step_s > MAX_POINTS:
             raise ValueError(f"step: should be longer, for at most {MAX_POINTS} points")
         return step_s
+
+
+EventKind = Literal["first_seen", "returned", "vanished", "status", "restarted", "image", "dark", "back"]
+
+
+class EventQuery(BaseModel):
+    """Which events, the newest first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(100, ge=1, le=MAX_LIMIT)
+    cursor: Cursor | None = Field(None, description="from the Link header of the page before")
+    kind: EventKind | None = None
+    host_id: HostId | None = None
+    host_name: Word | None = Field(None, description="exactly this host")
+    container_name: Word | None = Field(None, description="exactly this container")
+    engine_type: Word | None = None
+    from_: Moment | None = Field(None, alias="from", description="default: from the first one kept")
+    to: Moment | None = Field(None, description="before this moment; default: to the newest")

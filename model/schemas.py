@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
 from model.fields import Age, Count, ExitCode, Metric, Name, Total, Word
+from model.queries import EventKind
 from model.times import AgentTime, EngineTime
 
 MAX_CONTAINERS = 2_000
@@ -227,6 +228,28 @@ class HistoryOut(BaseModel):
     from_: str = Field(alias="from", description="UTC")
     to: str = Field(description="UTC")
     points: list[PointOut]
+
+
+class EventOut(BaseModel):
+    """What happened to a host or to one of its containers."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    host_id: int
+    host_name: str
+    engine_type: str | None = Field(description="null for what happened to the host itself")
+    container_name: str | None
+    kind: EventKind = Field(
+        description="a container was `first_seen`, `returned` or `vanished`, changed its `status` or `image`, or was "
+        "`restarted`; a host went `dark` or was `back`"
+    )
+    at: str = Field(description="UTC: when the report was sampled that tells of it", examples=["2025-06-23T03:02:50Z"])
+    from_: str | None = Field(alias="from", description="what it was before: status, image, start, or restarts")
+    to: str | None = Field(description="what it is from then on")
+    details: dict[str, str] | None = Field(
+        description="`by` what a restart is known: `started_at`, `restart_count` or `status`; "
+        "of a host when it was `last_seen` before it was silent"
+    )
 
 
 class DatabaseHealth(BaseModel):

@@ -20,7 +20,7 @@ TAGS = [
     {"name": "intake", "description": "Where agents report. 200 means committed, and nothing else does."},
     {"name": "hosts", "description": "The hosts and their latest state."},
     {"name": "containers", "description": "The containers of each host's newest report."},
-    {"name": "history", "description": "What was, in steps from a minute to a week."},
+    {"name": "history", "description": "What was, in steps from a minute to a week, and what happened."},
     {"name": "operations", "description": "For those who keep this server running."},
 ]
 _REASONS = {
@@ -45,6 +45,11 @@ LISTED: dict[int | str, dict[str, Any]] = {
         }
     },
     304: {"description": "unchanged since the ETag in If-None-Match"},
+}
+# The same of a list that is too long to be counted.
+PAGED: dict[int | str, dict[str, Any]] = {
+    **LISTED,
+    200: {"headers": {name: header for name, header in LISTED[200]["headers"].items() if name != "X-Total-Count"}},
 }
 # ReDoc would fetch its maker's logo: a page of ours loads nothing from another server.
 PAGE_HEADERS = {

@@ -9,17 +9,21 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
 from config.settings import Settings
-from database import hosts, leases, retention, rollups
+from database import hosts, leases, presence, retention, rollups
 from database.database import Database
+from database.presence import Call, Turn
 from database.retention import Progress
 from database.writer import Writer
 from logger import event
+from services import webhook
+from services.presence import Watch
 from services.retention import Trust, expiries
+from services.webhook import Pauses
 from utils.utils import moment
 
 logger = logging.getLogger(__name__)
@@ -27,7 +31,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 PURGE_EVERY_S = 60.0
 PURGE_ROWS = 5_000
-ROLL_EVERY_S = 5.0
+ROLL_EVERY_S, PRESENCE_EVERY_S = 5.0, 5.0
+CALLS = 20
 RETAIN_EVERY_S, PAUSE_S = 600.0, 0.03
 # A holder that was killed is replaced within this and one round.
 LEASE, LEASE_TTL_S = "history", 20.0
@@ -47,10 +52,13 @@ class Jobs:
         self._owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._deleted = asyncio.Event()
         self._trust, self._trusted = Trust(), True
+        self._watch, self._pauses = Watch(settings.monitoring.offline_after_s), Pauses()
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._every("purge", PURGE_EVERY_S, self._purge, self._deleted)),
             loop.create_task(self._every("rollups", ROLL_EVERY_S, self._roll, asyncio.Event())),
+            loop.create_task(self._every("presence", PRESENCE_EVERY_S, self._judge, asyncio.Event())),
+            loop.create_task(self._every("webhook", PRESENCE_EVERY_S, self._call, asyncio.Event())),
             loop.create_task(self._every("retention", RETAIN_EVERY_S, self._retain, asyncio.Event())),
         ]
 
@@ -120,6 +128,38 @@ class Jobs:
 
     def _step(self, connection: Any) -> int:  # noqa: ANN401 - the writer's, which only statements look into
         return rollups.step(connection, moment(self._database.clock.now()))
+
+    async def _judge(self) -> None:
+        """Who fell silent, and who is back."""
+        if not self._database.is_up:
+            self._watch.begin_anew()
+            return
+        made = await self._writer.run(self._guarded(self._turns, None))
+        if made is None:
+            self._watch.begin_anew()
+        for turn in made or ():
+            logger.warning(event(f"host_{turn.kind}", host=turn.host_name, at=turn.at, last_seen=turn.last_seen))
+
+    def _turns(self, connection: Any) -> list[Turn] | None:  # noqa: ANN401 - the writer's
+        now, monitoring = moment(self._database.clock.now()), self._monitoring
+        earliest = self._watch.earliest(now, time.monotonic(), presence.newest(connection))
+        seen_after = now - timedelta(seconds=monitoring.offline_after_s)
+        call = monitoring.webhook_url is not None
+        return presence.turns(connection, hosts.Presence(now, seen_after), earliest, call=call)
+
+    async def _call(self) -> None:
+        """One call after the other, so that a host is back after it was silent; what fails is tried again."""
+        url = self._monitoring.webhook_url
+        if url is None or not self._database.is_up or not self._pauses.over(time.monotonic()):
+            return
+        waiting = await self._writer.run(self._guarded(partial(presence.calls, most=CALLS), list[Call]()))
+        for call in waiting:
+            refused = await asyncio.to_thread(webhook.post, url.get_secret_value(), webhook.body(call))
+            self._pauses.note(time.monotonic(), failed=refused is not None)
+            if refused is not None:
+                logger.warning(event("webhook_failed", host=call.host_name, kind=call.kind, reason=refused))
+                return
+            await self._writer.run(partial(presence.called, call=call))
 
     def _guarded(self, job: Callable[[Any], T], otherwise: T) -> Callable[[Any], T]:
         dialect, owner = self._database.dialect, self._owner

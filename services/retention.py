@@ -24,6 +24,8 @@ def expiries(monitoring: Monitoring, now: datetime) -> Iterator[tuple[str, Expir
         if days:
             cutoff = now - timedelta(days=days)
             yield f"rollup_{seconds}", partial(retention.expire_buckets, seconds=seconds, cutoff=cutoff)
+    if monitoring.events_retention_days:
+        yield "events", partial(retention.expire_events, cutoff=now - timedelta(days=monitoring.events_retention_days))
 
 
 class Trust:

@@ -59,6 +59,8 @@ OTHER: dict[tuple[str, str], tuple[str, object]] = {
     ("monitoring", "retention_1m_days"): ("1", 1),
     ("monitoring", "retention_10m_days"): ("2", 2),
     ("monitoring", "retention_1h_days"): ("3", 3),
+    ("monitoring", "events_retention_days"): ("4", 4),
+    ("monitoring", "webhook_url"): ("https://chat.example/hooks/secret?x=1", None),
 }
 
 
@@ -496,7 +498,7 @@ def test_an_unverified_connection_to_another_machine_is_warned_of(
 
 
 def test_every_key_is_either_shown_or_a_secret(ini: Folder) -> None:
-    secret = {("database", "url"), ("mysql", "password")}
+    secret = {("database", "url"), ("mysql", "password"), ("monitoring", "webhook_url")}
     assert {(section, key) for section, keys in SHOWN.items() for key in keys} == OTHER.keys() - secret
     assert {place for place, value in shown(ini.load()).items() if value is None} == secret
 
@@ -579,3 +581,12 @@ def test_parameters_of_a_url_are_ignored_with_a_warning(ini: Folder) -> None:
 
 def test_a_device_is_no_log_file(ini: Folder) -> None:
     assert "give the path of a regular file, not of a folder or a device" in ini.refusal(LOGGING_FILE_PATH=os.devnull)
+
+
+@pytest.mark.parametrize(
+    "address", ["ftp://chat.example/x", "https:///x", "chat.example/hooks", "https://a b/", "https://a/#x"]
+)
+def test_a_webhook_is_an_address_of_the_web_and_is_not_shown(ini: Folder, address: str) -> None:
+    sentence = ini.refusal(f"[monitoring]\nwebhook_url = {address}\n")
+    assert "an http:// or https:// address" in sentence
+    assert address not in sentence

@@ -1,5 +1,6 @@
 """Makes events, the calls still to be made of them, and hosts' tags; what a killed run made is left as it is."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,6 +38,9 @@ def upgrade() -> None:
         for column in columns:
             if column not in known:
                 op.add_column(table, sa.Column(column, MOMENT))
+    silent = sa.text("UPDATE hosts SET dark_since = last_seen WHERE last_seen < :yesterday AND dark_since IS NULL")
+    yesterday = sa.bindparam("yesterday", datetime.now(UTC).replace(tzinfo=None) - timedelta(days=1), MOMENT)
+    op.get_bind().execute(silent.bindparams(yesterday))  # whoever is on call knows of these
     create(
         "events",
         sa.Column(

@@ -1,0 +1,42 @@
+"""What happened to hosts and containers."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic_core import from_json
+
+from database import events
+from database.rows import Record
+from model.envelope import Envelope
+from model.queries import EventQuery
+from model.schemas import EventOut
+from routers.answers import listing
+from routers.deps import Db
+from routers.docs import PAGED, refusals
+from utils.utils import utc_text
+
+router = APIRouter(prefix="/api/events", tags=["history"])
+
+
+def shown(row: Record) -> dict[str, object]:
+    """An event as it travels."""
+    return {
+        "host_id": row.host_id,
+        "host_name": row.host_name,
+        "engine_type": row.engine_type or None,
+        "container_name": row.container_name or None,
+        "kind": row.shown_kind,
+        "at": utc_text(row.at),
+        "from": row.from_value,
+        "to": row.to_value,
+        "details": from_json(row.details) if row.details else None,
+    }
+
+
+@router.get(
+    "", operation_id="list_events", response_model=Envelope[list[EventOut]], responses=PAGED | refusals(422, 503)
+)
+async def list_events(request: Request, query: Annotated[EventQuery, Query()], db: Db) -> Response:
+    """What happened, the newest first: what a minute's reports tell is known some 70 seconds after its beginning."""
+    page = await db.read(events.page, query)
+    return listing(request, page, [shown(row) for row in page.rows], "event")

@@ -1,9 +1,10 @@
 """The parameters of the lists: an unknown one is refused, for a misspelt filter would silently show everything."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from model.fields import Word
@@ -46,6 +47,32 @@ ContainerSort = Literal[
 ]
 
 HostId = Annotated[int, Field(ge=1, le=MAX_ID)]
+# Years that every engine and every offset can take.
+FIRST, LAST = datetime(1970, 1, 2), datetime(2200, 1, 1)  # noqa: DTZ001 - UTC, as the columns are
+_LOST_PLUS = re.compile(r"[T ]\d\d:?\d\d[^ ]* \d\d:?\d\d$")
+
+
+def _with_plus(given: object) -> object:
+    """Refuses a moment whose offset has a space where its plus was: a query string means one by the other."""
+    if isinstance(given, str) and _LOST_PLUS.search(given):
+        raise PydanticCustomError("offset", "should have its + written as %2B")
+    return given
+
+
+def _naive(at: datetime) -> datetime:
+    """A moment as the columns hold it: UTC, as it also is without an offset."""
+    naive = at.replace(tzinfo=None)
+    if FIRST <= naive < LAST:
+        return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+    raise PydanticCustomError("moment", "should be from 1970 to 2200")
+
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_with_plus),
+    AfterValidator(_naive),
+    Field(description="ISO 8601; UTC unless it has an offset"),
+]
 Cursor = Annotated[str, Field(max_length=4096, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -54,6 +81,7 @@ class ListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    at: Moment | None = Field(None, description="the state at this moment (ISO 8601, UTC unless it has an offset)")
     cursor: Cursor | None = Field(None, description="from the Link header of the page before")
     q: Word | None = Field(None, description="part of the name; case does not matter, % and _ are letters")
     host_name: Word | None = Field(None, description="exactly this host")
@@ -85,13 +113,7 @@ AUTO_POINTS, MAX_POINTS = 1_000, 10_000
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 
 
-def _naive(at: datetime) -> datetime:
-    """A moment as the columns hold it: UTC, as it also is without an offset."""
-    return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
-
-
 _METRIC = f"({'|'.join(METRICS)})"
-Moment = Annotated[datetime, AfterValidator(_naive), Field(description="ISO 8601; UTC unless it has an offset")]
 
 
 class HistoryQuery(BaseModel):

@@ -147,8 +147,14 @@ class BatchOut(BaseModel):
     results: list[BatchResult]
 
 
+Resolution = Annotated[
+    Literal["raw", "1m", "10m", "1h"],
+    Field(description="raw: a report; else averages over the minute, ten minutes or hour that hold the moment `at`"),
+]
+
+
 class HostOut(BaseModel):
-    """A host and its latest state."""
+    """A host and its latest state, or the one that it had at the moment asked for."""
 
     id: int
     host_name: str
@@ -158,9 +164,10 @@ class HostOut(BaseModel):
     memory_usage: float | None = Field(description="GiB")
     memory_percentage: float | None
     get_datetime: str | None = Field(description="as the agent sent it", examples=["2025-06-23T03:02:50"])
-    status: Literal["online", "offline"]
-    last_seen: str | None = Field(description="UTC", examples=["2025-06-23T03:02:50.123456Z"])
-    sampled_at: str | None = Field(description="UTC")
+    status: Literal["online", "offline"] = Field(description="now, or at the moment asked for")
+    last_seen: str | None = Field(description="UTC; null of an aggregate", examples=["2025-06-23T03:02:50.123456Z"])
+    sampled_at: str | None = Field(description="UTC; of an aggregate when it begins")
+    resolution: Resolution
     containers_count: int | None
     containers_running: int | None
     os: str | None
@@ -174,12 +181,12 @@ class HostOut(BaseModel):
 
 
 class ContainerOut(BaseModel):
-    """One container as its host's newest report has it."""
+    """One container as its host's newest report has it, of now or of the moment asked for."""
 
-    id: int
+    id: int | None = Field(description="null of an aggregate")
     engine_type: str
-    cluster_name: str
-    node_name: str
+    cluster_name: str | None = Field(description="null of an aggregate")
+    node_name: str | None = Field(description="null of an aggregate")
     container_name: str
     status: str
     cpu_percentage: float | None = Field(description="% of one core")
@@ -188,7 +195,8 @@ class ContainerOut(BaseModel):
     get_datetime: str | None
     host_id: int
     host_name: str
-    sampled_at: str
+    sampled_at: str = Field(description="UTC; of an aggregate when it begins")
+    resolution: Resolution
     container_id: str | None
     image: str | None
     restart_count: int | None

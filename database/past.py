@@ -15,7 +15,6 @@ from database.retention import needed_from
 from database.series import HOST
 from model.history import TIERS, rollups, series
 from model.models import hosts, reports
-from utils.utils import EPOCH
 
 # Seconds of a bucket by the name that answers give it; a report is none.
 RESOLUTIONS = {0: "raw", 60: "1m", 600: "10m", 3_600: "1h"}
@@ -25,11 +24,15 @@ _OF_HOST = and_(series.c.host_id == hosts.c.id, series.c.engine_type == HOST[0],
 
 @dataclass(frozen=True, slots=True)
 class Then:
-    """A moment, since when rows are kept, and after how much silence a host is offline (UTC, naive)."""
+    """A moment, what silence is measured until, since when rows are kept, and how much silence makes a host offline.
+
+    UTC, naive. A moment that is still to come shows the present: `until` is then now.
+    """
 
     at: datetime
-    kept_from: datetime = EPOCH
-    offline_after: timedelta = timedelta(0)
+    until: datetime
+    kept_from: datetime
+    offline_after: timedelta
 
 
 @dataclass(frozen=True, slots=True)

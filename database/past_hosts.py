@@ -82,7 +82,7 @@ def _shown(state: Subquery, then: Then) -> Select[Any]:
 def _online(state: Subquery, then: Then) -> ColumnElement[bool]:
     """Whether the silence until then was short: the host's own cadence is the one it had then."""
     cadence = func.coalesce(of_bucket("interval_s"), state.c.interval_s, 0)
-    silence = seconds_between(moment_of(state), literal(then.at, DateTime())) - state.c.seconds
+    silence = seconds_between(moment_of(state), literal(then.until, DateTime())) - state.c.seconds
     return or_(silence < then.offline_after.total_seconds(), silence < MISSED_INTERVALS * cadence)
 
 

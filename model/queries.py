@@ -121,8 +121,12 @@ class HistoryQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host_id: HostId
+    host_id: HostId | None = Field(None, description="needed unless a cluster is named")
     container_name: Word | None = Field(None, description="without it the host's own series")
+    of: Literal["containers"] | None = Field(None, description="the sum over all containers of the host")
+    cluster_name: Word | None = Field(
+        None, description="the sum over the containers that are in this cluster now, of all hosts or of one"
+    )
     engine_type: Word | None = Field(None, description="needed only where two engines have a container of this name")
     from_: Moment | None = Field(None, alias="from", description="default: an hour before `to`")
     to: Moment | None = Field(None, description="default: now")
@@ -139,6 +143,22 @@ class HistoryQuery(BaseModel):
         if self.step not in ("auto", "raw") and self._given_s > STEPS_S[-1]:
             raise PydanticCustomError("step", "step: should be at most 7d")
         return self
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Self:
+        """A host, one of its containers, or a sum; moments are shared only by the samples of one host."""
+        if self.host_id is None and self.cluster_name is None:
+            raise PydanticCustomError("whose", "host_id or cluster_name: one of them is needed")
+        if self.container_name is not None and self.sums:
+            raise PydanticCustomError("whose", "container_name: is one container, and not a sum")
+        if self.step == "raw" and self.host_id is None:
+            raise PydanticCustomError("step", "step: raw is of one host")
+        return self
+
+    @property
+    def sums(self) -> bool:
+        """Whether the sum over several containers is asked for."""
+        return self.of is not None or self.cluster_name is not None
 
     @property
     def _given_s(self) -> int:

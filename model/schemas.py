@@ -210,16 +210,16 @@ class Spread(BaseModel):
     """A metric over one step; null without any value."""
 
     avg: float | None
-    min: float | None
-    max: float | None
+    min: float | None = Field(description="null of a sum")
+    max: float | None = Field(description="null of a sum")
 
 
 class PointOut(BaseModel):
     """One step of a series that has samples in it."""
 
     t: str = Field(description="UTC, when it begins", examples=["2025-06-23T03:02:00Z"])
-    samples: int
-    coverage: float | None = Field(description="samples there are / samples the host's cadence of now would have made")
+    samples: int = Field(description="of a sum: reports")
+    coverage: float | None = Field(description="samples there are / samples the host's cadence of then would have made")
     status: str | None = Field(description="what a container's last sample said")
     cpu_percentage: Spread | None = Field(description="null if it was not asked for")
     memory_usage: Spread | None

@@ -60,7 +60,7 @@ def then_at(request: Request, at: datetime) -> Then:
     now, monitoring = moment(state["database"].clock.now()), state["settings"].monitoring
     days = monitoring.retention_raw_days
     kept_from = now - timedelta(days=days) if days else EPOCH
-    return Then(min(at, now), kept_from, timedelta(seconds=monitoring.offline_after_s))
+    return Then(at, min(at, now), kept_from, timedelta(seconds=monitoring.offline_after_s))
 
 
 Config = Annotated[Settings, Depends(_settings)]

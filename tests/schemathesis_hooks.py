@@ -16,8 +16,9 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
         return
     for name in ("cursor", "at"):  # a moment has to be one of the years that a calendar here has
         case.query.pop(name, None)
-    if case.path == "/api/history":  # a span has to be one, and a step to fit into it
-        for name in ("from", "to", "step"):
+    if case.path == "/api/history":  # a span has to be one, a step to fit into it, and it is of a host
+        for name in ("from", "to", "step", "of", "cluster_name"):
             case.query.pop(name, None)
+        case.query.setdefault("host_id", 1)
     if "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = f"key-{next(_numbers)}"

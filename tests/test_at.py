@@ -48,13 +48,15 @@ def past(
     """Two hours and a half of three hosts, with late reports."""
     url, dice = new_url(engine), random.Random("at")
     reports, aggregated = moments.told(dice), request.param == "aggregates"
-    with target(url) as store, running(settings_for(url, tmp_path_factory.mktemp("at"))) as service:
+    with target(url) as store:
+        store.prepare()
         late = dice.sample(reports, 20)
         moments.written(store, [*(one for one in reports if one not in late), *late])
         store.sql("UPDATE hosts SET interval_s = 30")
         if aggregated:
             roll(store)
-        yield Past(service, reports, aggregated=aggregated)
+        with running(settings_for(url, tmp_path_factory.mktemp("at"))) as service:
+            yield Past(service, reports, aggregated=aggregated)
 
 
 def compared(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:

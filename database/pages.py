@@ -43,10 +43,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows, how many there are in all, and the cursor of the next page if there is one."""
+    """Rows, how many there are in all (None: too many to count them), and the cursor of the next page, if any."""
 
     rows: Sequence[Record]
-    total: int
+    total: int | None
     cursor: str | None
 
 

@@ -1,6 +1,6 @@
 """The containers of a moment. Connection in, rows out; nothing here commits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from database.containers import along_index
 from database.details import packed
 from database.pages import UNKNOWN, Key, Page, decode, fetch
 from database.past import First, Then, average, joined, moment_of, of_bucket, states
-from database.rows import CONTAINER_DETAILS
+from database.rows import CONTAINER_DETAILS, Record
 from model.history import METRICS, rollups, series
 from model.models import containers, hosts
 from model.queries import ContainerQuery
@@ -32,11 +32,8 @@ def page(connection: Connection, query: ContainerQuery, then: Then, host_id: int
     of_hosts = _of_hosts(query, host_id)
     by_host = query.sort.removeprefix("-") == "host_name"
     found = _first(connection, query, then, of_hosts) if by_host else _page(connection, query, then, of_hosts)
-    if not (query.cursor or found.cursor):
-        return found
-    whole = shown(states(connection, then, of_hosts)).subquery("past")
-    total = select(func.count()).select_from(whole).where(*_conditions(whole, query))
-    return replace(found, total=connection.execute(total).scalar_one())
+    # To count them is to look at each: a week ago each is a page of the disk of its own.
+    return replace(found, total=None) if query.cursor or found.cursor else found
 
 
 def _first(connection: Connection, query: ContainerQuery, then: Then, of_hosts: Conditions) -> Page:
@@ -57,7 +54,7 @@ def _first(connection: Connection, query: ContainerQuery, then: Then, of_hosts: 
 def _page(
     connection: Connection, query: ContainerQuery, then: Then, of_hosts: Conditions, first: First | None = None
 ) -> Page:
-    past = shown(states(connection, then, of_hosts, first)).subquery("past")
+    past = _shown(states(connection, then, of_hosts, first)).subquery("past")
     return fetch(
         connection,
         select(past).where(*_conditions(past, query)),
@@ -70,7 +67,7 @@ def _page(
     )
 
 
-def shown(state: Subquery) -> Select[Any]:
+def _shown(state: Subquery) -> Select[Any]:
     """The rows of reports and the buckets of tiers, in one form."""
     own = and_(containers.c.host_id == state.c.id, containers.c.sampled_at == state.c.raw_at)
     named = and_(series.c.host_id == case((state.c.seconds > 0, state.c.id)), series.c.container_name != "")
@@ -109,3 +106,42 @@ def _conditions(past: Subquery, query: ContainerQuery) -> list[ColumnElement[boo
     if query.q:
         asked.append(func.instr(func.lower(past.c.container_name), func.lower(query.q)) > 0)
     return asked
+
+
+# So many hosts are compared at a time.
+AT_ONCE = 200
+_COMPARED = (
+    "host_id",
+    "host_name",
+    "engine_type",
+    "container_name",
+    "status",
+    "cpu_percentage",
+    "memory_usage",
+    "seconds",
+)
+
+
+def sides(
+    connection: Connection, before: Then, after: Then, host_id: int | None
+) -> Iterator[tuple[Sequence[Record], Sequence[Record]]]:
+    """The containers of two moments, of some hosts after others, in the order of their ids."""
+    one = [] if host_id is None else [hosts.c.id == host_id]
+    last = 0
+    while True:
+        ids = select(hosts.c.id).where(hosts.c.deleted_at.is_(None), hosts.c.id > last, *one)
+        found = connection.scalars(ids.order_by(hosts.c.id).limit(AT_ONCE)).all()
+        if not found:
+            return
+        span = (hosts.c.id > last, hosts.c.id <= found[-1], *one)
+        first, second = (
+            connection.execute(_compared(states(connection, then, span))).all() for then in (before, after)
+        )
+        yield first, second
+        last = found[-1]
+
+
+def _compared(state: Subquery) -> Select[Any]:
+    """What is looked at of each container, the image as the report has it."""
+    past = _shown(state).add_columns(containers.c.image).subquery("past")
+    return select(*(past.c[name] for name in (*_COMPARED, "image"))).order_by(past.c.row_id)

@@ -51,7 +51,13 @@ def page(connection: Connection, query: HostQuery, then: Then) -> Page:
         among_equal=past.c.id,
         limit=query.limit,
         cursor=query.cursor,
+        count=_counted(state, query) if query.status is None else None,
     )
+
+
+def _counted(state: Subquery, query: HostQuery) -> Select[Any]:
+    """How many hosts there were, without a look at what they said."""
+    return select(func.count()).select_from(state).where(*_has_container(state, query))
 
 
 def _sorted(past: Subquery, name: str) -> ColumnElement[Any]:

@@ -116,6 +116,13 @@ _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 _METRIC = f"({'|'.join(METRICS)})"
 
 
+def _span(first: datetime | None, to: datetime, usual: timedelta) -> tuple[datetime, datetime]:
+    first = first or to - usual
+    if first >= to:
+        raise ValueError("from: should be before to")
+    return first, to
+
+
 class HistoryQuery(BaseModel):
     """Whose past, from when to when, in which steps."""
 
@@ -166,11 +173,7 @@ class HistoryQuery(BaseModel):
 
     def span(self, now: datetime) -> tuple[datetime, datetime]:
         """From when to before when; raises ValueError if that is nothing."""
-        to = self.to or now
-        first = self.from_ or to - timedelta(hours=1)
-        if first >= to:
-            raise ValueError("from: should be before to")
-        return first, to
+        return _span(self.from_, self.to or now, timedelta(hours=1))
 
     def step_s(self, span: tuple[datetime, datetime]) -> int:
         """Seconds, 0 for every sample; raises ValueError for more points than are given at once."""
@@ -183,3 +186,18 @@ class HistoryQuery(BaseModel):
         if length_s / step_s > MAX_POINTS:
             raise ValueError(f"step: should be longer, for at most {MAX_POINTS} points")
         return step_s
+
+
+class DiffQuery(BaseModel):
+    """Between which moments, and of which host."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    from_: Moment | None = Field(None, alias="from", description="default: a day before `to`")
+    to: Moment | None = Field(None, description="default: now")
+    host_id: HostId | None = Field(None, description="default: all hosts")
+    limit: int = Field(20, ge=1, le=1_000, description="containers that each part shows")
+
+    def span(self, now: datetime) -> tuple[datetime, datetime]:
+        """The two moments; raises ValueError unless the first is before the second."""
+        return _span(self.from_, self.to or now, timedelta(days=1))

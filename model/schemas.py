@@ -237,6 +237,70 @@ class HistoryOut(BaseModel):
     points: list[PointOut]
 
 
+class SideOut(BaseModel):
+    """One of two moments: how many containers there were, and the coarsest resolution that answers."""
+
+    at: str = Field(description="UTC")
+    resolution: Resolution | None
+    containers_count: int
+
+
+class SeenOut(BaseModel):
+    """A container at one of two moments."""
+
+    status: str
+    image: str | None = Field(description="null of an aggregate")
+    cpu_percentage: float | None
+    memory_usage: float | None = Field(description="GiB")
+    resolution: Resolution
+
+
+class PairOut(BaseModel):
+    """A container at two moments; null where it was not there."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    host_id: int
+    host_name: str
+    engine_type: str
+    container_name: str
+    from_: SeenOut | None = Field(alias="from")
+    to: SeenOut | None
+
+
+class MoverOut(PairOut):
+    """A container whose metric changed."""
+
+    change: float = Field(description="of the metric, with its sign")
+
+
+class PartOut(BaseModel):
+    """How many containers there are, and the first of them by host and name."""
+
+    count: int
+    containers: list[PairOut]
+
+
+class MoversOut(BaseModel):
+    """The containers whose metric changed most, the largest change first."""
+
+    cpu_percentage: list[MoverOut]
+    memory_usage: list[MoverOut]
+
+
+class DiffOut(BaseModel):
+    """What is different between two moments."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    from_: SideOut = Field(alias="from")
+    to: SideOut
+    appeared: PartOut
+    vanished: PartOut
+    changed: PartOut
+    movers: MoversOut
+
+
 class DatabaseHealth(BaseModel):
     """The database as the last probe saw it."""
 

@@ -24,9 +24,11 @@ def refusal(failure: Failure) -> Response:
 
 def listing(request: Request, page: Page, items: list[dict[str, object]], noun: str) -> Response:
     """A list with its total, the link to the next page and a tag by which an unchanged list costs no body."""
-    count = f"{len(items)}" if len(items) == page.total else f"{len(items)} of {page.total}"
+    count = f"{len(items)}" if len(items) == page.total else f"{len(items)} of {page.total or 'more'}"
     body = ok(items, f"{noun}_count: {count}")
-    headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "X-Total-Count": str(page.total)}
+    headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"'}
+    if page.total is not None:
+        headers["X-Total-Count"] = str(page.total)
     if page.cursor:
         headers["Link"] = f'<{_next(request, page.cursor)}>; rel="next"'
     if _unchanged(request, headers["ETag"]):

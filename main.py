@@ -22,7 +22,7 @@ from config.config import ROOT, ConfigError, Settings, load, zone_of
 from database.database import Database, StartRefused
 from database.writer import Writer
 from logger import Throttle, event
-from routers import containers, docs, errors, events, history, hosts, operations, resources
+from routers import containers, diff, docs, errors, events, history, hosts, operations, resources
 from routers.deps import State
 from routers.express import Service
 from services.jobs import Jobs
@@ -85,8 +85,8 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for module in (resources, hosts, containers, history, events, operations):
-        app.include_router(module.router)
+    for noun in (resources, hosts, containers, history, events, diff, operations):
+        app.include_router(noun.router)
     docs.mount(app, docs=settings.app.docs)
     errors.register(app)
     return app

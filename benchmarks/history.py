@@ -62,7 +62,7 @@ def fill(url: str, rows: int) -> None:
 
     The fleet has to report once more afterwards: current rows are the last ones of a real database.
     """
-    with _connected(url) as connection:
+    with connected(url) as connection:
         for table in (models.reports, models.containers):
             current = f"FROM {table} t JOIN hosts h ON h.id = t.host_id AND h.sampled_at = t.sampled_at"
             connection.execute(text(f"CREATE TEMPORARY TABLE newest_{table} AS SELECT t.* {current}"))
@@ -75,7 +75,7 @@ def fill(url: str, rows: int) -> None:
 def forget(url: str) -> None:
     """Empties the tables that grow; the hosts stay."""
     verb = "DELETE FROM" if url.startswith("sqlite") else "TRUNCATE TABLE"
-    with _connected(url) as connection:
+    with connected(url) as connection:
         for table in (models.containers, models.reports):
             connection.execute(text(f"{verb} {table}"))
         connection.commit()
@@ -90,7 +90,8 @@ def _copy(table: Table, url: str) -> str:
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[Connection]:
+def connected(url: str) -> Iterator[Connection]:
+    """One connection to the database, beside the server."""
     engine = dialect_for(settings_for(url, Path())).engine(Role("history", read_timeout_s=600))
     with engine.connect() as connection:
         yield connection

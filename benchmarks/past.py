@@ -1,8 +1,8 @@
 """The past, measured: `python -m benchmarks.past` fills a day of 20 hosts with 20 containers at 10 s and aggregates it.
 
 It prints how fast the job aggregates, what a sample costs on disk as a row and in the aggregates, and how long
-`/api/history` takes for an hour and a day of a container and of its host. BENCH_HOURS fills more or less than a day,
-BENCH_ENGINES=sqlite,mysql narrows it.
+`/api/history` takes for an hour and a day of a container, of its host, and of sums over containers. BENCH_HOURS fills
+more or less than a day, BENCH_ENGINES=sqlite,mysql narrows it.
 """
 
 import os
@@ -33,6 +33,7 @@ from utils.utils import SECOND, moment
 HOURS = int(os.environ.get("BENCH_HOURS", "24"))
 HOSTS, CONTAINERS, PERIOD_S = 20, 20, 10
 SECONDS = 3
+CLUSTER = "past"
 # Days for which each tier is kept by default, and days of a month: what a month of samples leaves in it.
 KEPT_DAYS, MONTH_DAYS = (14, 90, 730), 30
 SPANS = {"1 h": 3_600, "1 d": 86_400}
@@ -69,6 +70,17 @@ def _engine(name: str, folder: Path) -> Iterator[tuple[str, str, str, str]]:
                     seen = load.run(f"{server.url}/api/history?{_asked(params, seconds)}", SECONDS, connections=1)
                     figure = f"p50 {seen.p50_ms:.1f} ms, p99 {seen.p99_ms:.1f} ms" if seen.ok else "failed"
                     yield store.title, f"`/api/history`, a {whose}, {span}", figure, TARGETS_MS[whose]
+            for line in _sums(server.url):
+                yield store.title, *line
+
+
+def _sums(url: str) -> Iterator[tuple[str, str, str]]:
+    """The sum over the containers of a host, and over those of all hosts, which are one cluster."""
+    for whose, params in (("host's", {"host_id": "1", "of": "containers"}), ("cluster's", {"cluster_name": CLUSTER})):
+        for span, seconds in SPANS.items():
+            seen = load.run(f"{url}/api/history?{urlencode({**params, **_span(seconds)})}", SECONDS, connections=1)
+            figure = f"p50 {seen.p50_ms:.1f} ms, p99 {seen.p99_ms:.1f} ms" if seen.ok else "failed"
+            yield f"`/api/history`, the sum over a {whose} containers, {span}", figure, ""
 
 
 def _made(folder: Path) -> Path:
@@ -77,10 +89,13 @@ def _made(folder: Path) -> Path:
 
 
 def _asked(params: dict[str, str], seconds: int) -> str:
+    return urlencode({"host_id": 1, **params, **_span(seconds)})
+
+
+def _span(seconds: int) -> dict[str, str]:
     """The last so many seconds."""
     now = time.time_ns() // 1_000
-    span = {"from": f"{moment(now - seconds * SECOND).isoformat()}Z", "to": f"{moment(now).isoformat()}Z"}
-    return urlencode({"host_id": 1, **params, **span})
+    return {"from": f"{moment(now - seconds * SECOND).isoformat()}Z", "to": f"{moment(now).isoformat()}Z"}
 
 
 def _filled(url: str) -> Cost:
@@ -117,7 +132,8 @@ def _fill(connection: Connection, dialect: Dialect, now: int) -> None:
 
 def _report(number: int, at: int, dice: random.Random, dialect: Dialect) -> Prepared:
     shown = [
-        {"container_name": f"service-{each:02}", "status": "running", **_metrics(dice)} for each in range(CONTAINERS)
+        {"container_name": f"service-{each:02}", "status": "running", "cluster_name": CLUSTER, **_metrics(dice)}
+        for each in range(CONTAINERS)
     ]
     report = Report.model_validate({"host": {"host_name": f"host-{number:03}", **_metrics(dice)}, "containers": shown})
     return prepare(report, key=None, received_at=at, now_local="2026-01-01 00:00:00", dialect=dialect)

@@ -1,6 +1,5 @@
 """Buckets as they are read: the samples of a series in a span of time, whole or in parts."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,11 +33,10 @@ class Bucket:
 Span = tuple[datetime, datetime]
 
 
-def counts(connection: Connection, host_ids: Iterable[int], span: Span) -> dict[int, int]:
-    """How many reports there are of each host that has any."""
-    of, at = reports.c.host_id, reports.c.sampled_at
-    statement = select(of, func.count().label("reports")).where(of.in_(host_ids), at >= span[0], at < span[1])
-    return {row.host_id: row.reports for row in connection.execute(statement.group_by(of))}
+def count(connection: Connection, host_id: int, span: Span) -> int:
+    """How many reports there are."""
+    statement = select(func.count()).select_from(reports).where(*within(reports, host_id, span))
+    return connection.execute(statement).scalar_one()
 
 
 def within(table: Table, host_id: int, span: Span) -> list[ColumnElement[bool]]:

@@ -15,8 +15,8 @@ S = TypeVar("S", bound=Select[Any])
 
 # A host's current containers are those of the report its row points to. The plus, which changes nothing, and the hint
 # make every engine begin with the hosts: begun with the containers, it would read the whole history.
-CURRENT_ID: ColumnElement[int] = literal_column("+hosts.id")
-_CURRENT = (containers.c.host_id == CURRENT_ID) & (containers.c.sampled_at == hosts.c.sampled_at)
+HOST_ID: ColumnElement[int] = literal_column("+hosts.id")
+_CURRENT = (containers.c.host_id == HOST_ID) & (containers.c.sampled_at == hosts.c.sampled_at)
 _INDEX = "FORCE INDEX (ix_containers_host_sampled)"
 _ALIVE = and_(hosts.c.deleted_at.is_(None), hosts.c.containers_count > 0)
 _SORTS = {

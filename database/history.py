@@ -1,23 +1,22 @@
-"""The past of one series in steps: from the coarsest tier that divides a step, as far as it is made, then finer ones.
+"""The past of one series in steps, from the tiers and the rows."""
 
-Where even the finest tier is not made yet, and of hosts that report too seldom for it, the rows themselves are read.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, select
 
-from database.buckets import Bucket, Metric, Span, counts, joined, stored, within
+from database.buckets import Bucket, Metric, Span, count, joined, stored, within
 from database.containers import along_index
-from database.rollups import SETTLE, begin
+from database.rollups import begin
 from database.rows import Record
-from database.series import HOST, Name
-from database.series import ids as series_ids
-from model.history import METRICS, TIERS, rollup_due, rollups, series
-from model.models import containers, hosts, reports, rollup_pending
+from database.series import HOST
+from database.tiers import Cadence, Walk
+from model.history import METRICS, rollups, series
+from model.models import containers, hosts, reports
 from model.queries import MAX_POINTS
 
 # Of every sample one more than is given at once: whoever asks for so many is told.
@@ -44,11 +43,16 @@ Piece = tuple[datetime, Bucket]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One step: its samples, and how many of those the host's cadence of now would have made, from 0 to 1."""
+    """One step: its samples, and how many the host's cadence of then would have made; None: it is not known."""
 
     begins_at: datetime
     bucket: Bucket
-    coverage: float | None
+    expected: float | None
+
+    @property
+    def coverage(self) -> float | None:
+        """Samples there are / samples there should be, from 0 to 1."""
+        return min(self.bucket.samples / self.expected, 1.0) if self.expected else None
 
 
 def points(connection: Connection, asked: Asked) -> list[Point] | None:
@@ -58,74 +62,36 @@ def points(connection: Connection, asked: Asked) -> list[Point] | None:
         return None
     if asked.name[0] is None:
         asked = replace(asked, name=(_engine_of(connection, asked), asked.name[1]))
+    cadence = Cadence(asked.step_s, host.interval_s)
     steps: dict[datetime, Bucket] = {}
-    for at, bucket in sorted(_asked_for(connection, asked), key=lambda piece: piece[0]):
+    for at, bucket in sorted(_walk(connection, asked, cadence).steps(asked.span, asked.step_s), key=itemgetter(0)):
         first = begin(at, asked.step_s) if asked.step_s else at
         steps[first] = joined(steps.get(first), bucket)
-    return [Point(at, bucket, _coverage(asked, at, bucket, host.interval_s)) for at, bucket in sorted(steps.items())]
+    return [
+        Point(at, bucket, cadence.expected(at, asked.now) if asked.step_s else None)
+        for at, bucket in sorted(steps.items())
+    ]
 
 
-def _coverage(asked: Asked, at: datetime, bucket: Bucket, interval_s: float | None) -> float | None:
-    """Of a step that has not ended counts what has passed of it."""
-    if not interval_s or not asked.step_s:
-        return None
-    passed = min(at + timedelta(seconds=asked.step_s), asked.now) - at
-    return min(bucket.samples * interval_s / max(passed.total_seconds(), interval_s), 1.0)
+def _walk(connection: Connection, asked: Asked, cadence: Cadence) -> Walk[Bucket]:
+    series_id = _series_id(connection, asked)
+    return Walk(
+        connection=connection,
+        host_id=asked.host_id,
+        now=asked.now,
+        tier=partial(_tier, connection, series_id),
+        rows=partial(_rows, connection, asked),
+        cadence=cadence,
+    )
 
 
-def _asked_for(connection: Connection, asked: Asked) -> Iterator[Piece]:
-    """What the steps are made of. The first step is a whole one."""
-    first, last = asked.span
-    if not asked.step_s:
-        yield from _rows(connection, asked, asked.span)
-        return
-    ids = series_ids(connection, asked.host_id)
-    tiers = [seconds for seconds in reversed(TIERS) if not asked.step_s % seconds]
-    yield from _pieces(connection, asked, ids, tiers, (begin(first, asked.step_s), last))
+def _series_id(connection: Connection, asked: Asked) -> int | None:
+    c, (engine, name) = series.c, asked.name
+    named = (c.host_id == asked.host_id, c.engine_type == engine, c.container_name == name)
+    return connection.scalar(select(c.id).where(*named))
 
 
-def _pieces(
-    connection: Connection, asked: Asked, ids: dict[Name, int], tiers: Sequence[int], span: Span
-) -> Iterator[Piece]:
-    """The coarsest of the tiers as far as it is made; what it lacks, and what is later, of finer ones and the rows."""
-    if not tiers or HOST not in ids:
-        yield from _rows(connection, asked, span)
-        return
-    seconds, *finer = tiers
-    end = max(span[0], min(begin(_made_until(connection, asked, seconds), seconds), span[1]))
-    made = (span[0], end)
-    if asked.name in ids:
-        yield from _tier(connection, ids[asked.name], seconds, made)
-    for gap in _gaps(_begins(connection, ids[HOST], seconds, made), seconds, made):
-        yield from _pieces(connection, asked, ids, finer, gap)
-    if end < span[1]:
-        yield from _pieces(connection, asked, ids, finer, (end, span[1]))
-
-
-def _begins(connection: Connection, series_id: int, seconds: int, span: Span) -> list[datetime]:
-    """The buckets that a tier has of a host: all of its series are made at once."""
-    t = rollups[seconds].c
-    inside = (t.series_id == series_id, t.begins_at >= span[0], t.begins_at < span[1])
-    return list(connection.scalars(select(t.begins_at).where(*inside).order_by(t.begins_at)))
-
-
-def _gaps(begins: Sequence[datetime], seconds: int, span: Span) -> list[Span]:
-    """The spans between buckets: the host was silent, or it reported too seldom then for such a tier."""
-    length = timedelta(seconds=seconds)
-    edges = [span[0], *(edge for at in begins for edge in (at, at + length)), span[1]]
-    return [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if first < last]
-
-
-def _made_until(connection: Connection, asked: Asked, seconds: int) -> datetime:
-    """Up to when a tier says what the rows say: before the first bucket that is due, and no later than any is made."""
-    pending, due = rollup_pending.c, rollup_due.c
-    first = select(func.min(pending.minute)).where(pending.host_id == asked.host_id)
-    later = select(func.min(due.begins_at)).where(due.host_id == asked.host_id, due.seconds <= seconds)
-    known: list[datetime | None] = [connection.scalar(first), connection.scalar(later)]
-    return min([asked.now - SETTLE, *(moment for moment in known if moment is not None)])
-
-
-def _tier(connection: Connection, series_id: int, seconds: int, span: Span) -> Iterator[Piece]:
+def _tier(connection: Connection, series_id: int | None, seconds: int, span: Span) -> Iterator[Piece]:
     table = rollups[seconds]
     inside = (table.c.series_id == series_id, table.c.begins_at >= span[0], table.c.begins_at < span[1])
     for row in connection.execute(select(table).where(*inside).order_by(table.c.begins_at)):
@@ -135,7 +101,7 @@ def _tier(connection: Connection, series_id: int, seconds: int, span: Span) -> I
 def _rows(connection: Connection, asked: Asked, span: Span) -> Iterator[Piece]:
     """The samples themselves, each a bucket of one."""
     last = None
-    if not counts(connection, [asked.host_id], span):  # else a silent host's containers would be looked for
+    if not count(connection, asked.host_id, span):  # else a silent host's containers would be looked for
         return
     statement = _of_host(asked, span) if asked.name == HOST else _of_container(asked, span)
     for row in connection.execute(statement if asked.step_s else statement.limit(MOST_SAMPLES)):

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, case, delete, exists, insert, literal
 
 from database import series
 from database.aggregates import Count, Told
-from database.containers import CURRENT_ID, along_index
+from database.containers import HOST_ID, along_index
 from database.rows import RUNNING, Record
 from database.series import HOST, Name, Names
 from model.history import APPEARED, IMAGE, OF_CONTAINERS, RESTARTED, STATUS, TIERS, VANISHED, events, rollups
@@ -125,7 +125,7 @@ def _states_at(connection: Connection, host_ids: Sequence[int]) -> dict[int, Sta
     """What the newest report said that the ledger knows."""
     if not host_ids:
         return {}
-    newest = (containers.c.host_id == CURRENT_ID) & (containers.c.sampled_at == hosts.c.ledger_at)
+    newest = (containers.c.host_id == HOST_ID) & (containers.c.sampled_at == hosts.c.ledger_at)
     statement = select(hosts.c.id, *_LIFE).join_from(hosts, containers, newest).where(hosts.c.id.in_(host_ids))
     states: dict[int, State] = {}
     for host_id, engine, name, *life in connection.execute(along_index(statement).order_by(containers.c.id)):

@@ -42,7 +42,7 @@ def sweep(connection: Connection, expire: Expire, after: int) -> Progress:
         after = progress.after
 
 
-def _needed_from(connection: Connection, cutoff: datetime) -> datetime:
+def needed_from(connection: Connection, cutoff: datetime) -> datetime:
     """The cutoff, or the oldest moment whose rows an aggregate still waits for."""
     first = (func.min(rollup_pending.c.minute), func.min(rollup_due.c.begins_at))
     oldest: list[datetime | None] = [connection.scalar(select(column)) for column in first]
@@ -54,7 +54,7 @@ def expire_containers(connection: Connection, after: int, *, cutoff: datetime) -
 
     A late report's rows lie behind younger ones: they go when the head has come there.
     """
-    c, cutoff = containers.c, _needed_from(connection, cutoff)
+    c, cutoff = containers.c, needed_from(connection, cutoff)
     page = select(c.id).where(c.id > after).order_by(c.id).limit(ROWS).subquery()
     last: int | None = connection.scalar(select(func.max(page.c.id)))
     if last is None:
@@ -87,7 +87,7 @@ def expire_reports(connection: Connection, after: int, *, cutoff: datetime, now:
     ).one_or_none()
     if host is None:
         return Progress(0, None)
-    r, c, cutoff = reports.c, containers.c, _needed_from(connection, cutoff)
+    r, c, cutoff = reports.c, containers.c, needed_from(connection, cutoff)
     old = [r.host_id == host.id, r.sampled_at < cutoff, r.received_at < now - KEYS]
     old += [r.sampled_at != moment for moment in (host.sampled_at, host.ledger_at) if moment is not None]
     old.append(~exists().where(c.host_id == r.host_id, c.sampled_at == r.sampled_at))

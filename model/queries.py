@@ -1,9 +1,10 @@
 """The parameters of the lists: an unknown one is refused, for a misspelt filter would silently show everything."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from model.fields import Word
@@ -46,6 +47,32 @@ ContainerSort = Literal[
 ]
 
 HostId = Annotated[int, Field(ge=1, le=MAX_ID)]
+# Years that every engine and every offset can take.
+FIRST, LAST = datetime(1970, 1, 2), datetime(2200, 1, 1)  # noqa: DTZ001 - UTC, as the columns are
+_LOST_PLUS = re.compile(r"[T ]\d\d:?\d\d[^ ]* \d\d:?\d\d$")
+
+
+def _with_plus(given: object) -> object:
+    """Refuses a moment whose offset has a space where its plus was: a query string means one by the other."""
+    if isinstance(given, str) and _LOST_PLUS.search(given):
+        raise PydanticCustomError("offset", "should have its + written as %2B")
+    return given
+
+
+def _naive(at: datetime) -> datetime:
+    """A moment as the columns hold it: UTC, as it also is without an offset."""
+    naive = at.replace(tzinfo=None)
+    if FIRST <= naive < LAST:
+        return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+    raise PydanticCustomError("moment", "should be from 1970 to 2200")
+
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_with_plus),
+    AfterValidator(_naive),
+    Field(description="ISO 8601; UTC unless it has an offset"),
+]
 Cursor = Annotated[str, Field(max_length=4096, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -54,6 +81,7 @@ class ListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    at: Moment | None = Field(None, description="the state at this moment (ISO 8601, UTC unless it has an offset)")
     cursor: Cursor | None = Field(None, description="from the Link header of the page before")
     q: Word | None = Field(None, description="part of the name; case does not matter, % and _ are letters")
     host_name: Word | None = Field(None, description="exactly this host")
@@ -85,13 +113,14 @@ AUTO_POINTS, MAX_POINTS = 1_000, 10_000
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 
 
-def _naive(at: datetime) -> datetime:
-    """A moment as the columns hold it: UTC, as it also is without an offset."""
-    return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
-
-
 _METRIC = f"({'|'.join(METRICS)})"
-Moment = Annotated[datetime, AfterValidator(_naive), Field(description="ISO 8601; UTC unless it has an offset")]
+
+
+def _span(first: datetime | None, to: datetime, usual: timedelta) -> tuple[datetime, datetime]:
+    first = first or to - usual
+    if first >= to:
+        raise ValueError("from: should be before to")
+    return first, to
 
 
 class HistoryQuery(BaseModel):
@@ -99,8 +128,12 @@ class HistoryQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host_id: HostId
+    host_id: HostId | None = Field(None, description="needed unless a cluster is named")
     container_name: Word | None = Field(None, description="without it the host's own series")
+    of: Literal["containers"] | None = Field(None, description="the sum over all containers of the host")
+    cluster_name: Word | None = Field(
+        None, description="the sum over the containers that are in this cluster now, of all hosts or of one"
+    )
     engine_type: Word | None = Field(None, description="needed only where two engines have a container of this name")
     from_: Moment | None = Field(None, alias="from", description="default: an hour before `to`")
     to: Moment | None = Field(None, description="default: now")
@@ -118,17 +151,29 @@ class HistoryQuery(BaseModel):
             raise PydanticCustomError("step", "step: should be at most 7d")
         return self
 
+    @model_validator(mode="after")
+    def _of_something(self) -> Self:
+        """A host, one of its containers, or a sum; moments are shared only by the samples of one host."""
+        if self.host_id is None and self.cluster_name is None:
+            raise PydanticCustomError("whose", "host_id or cluster_name: one of them is needed")
+        if self.container_name is not None and self.sums:
+            raise PydanticCustomError("whose", "container_name: is one container, and not a sum")
+        if self.step == "raw" and self.host_id is None:
+            raise PydanticCustomError("step", "step: raw is of one host")
+        return self
+
+    @property
+    def sums(self) -> bool:
+        """Whether the sum over several containers is asked for."""
+        return self.of is not None or self.cluster_name is not None
+
     @property
     def _given_s(self) -> int:
         return int(self.step[:-1]) * _UNITS[self.step[-1]]
 
     def span(self, now: datetime) -> tuple[datetime, datetime]:
         """From when to before when; raises ValueError if that is nothing."""
-        to = self.to or now
-        first = self.from_ or to - timedelta(hours=1)
-        if first >= to:
-            raise ValueError("from: should be before to")
-        return first, to
+        return _span(self.from_, self.to or now, timedelta(hours=1))
 
     def step_s(self, span: tuple[datetime, datetime]) -> int:
         """Seconds, 0 for every sample; raises ValueError for more points than are given at once."""
@@ -160,3 +205,18 @@ class EventQuery(BaseModel):
     engine_type: Word | None = None
     from_: Moment | None = Field(None, alias="from", description="default: from the first one kept")
     to: Moment | None = Field(None, description="before this moment; default: to the newest")
+
+
+class DiffQuery(BaseModel):
+    """Between which moments, and of which host."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    from_: Moment | None = Field(None, alias="from", description="default: a day before `to`")
+    to: Moment | None = Field(None, description="default: now")
+    host_id: HostId | None = Field(None, description="default: all hosts")
+    limit: int = Field(20, ge=1, le=1_000, description="containers that each part shows")
+
+    def span(self, now: datetime) -> tuple[datetime, datetime]:
+        """The two moments; raises ValueError unless the first is before the second."""
+        return _span(self.from_, self.to or now, timedelta(days=1))

@@ -6,7 +6,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
 from model.fields import Age, Count, ExitCode, Metric, Name, Total, Word
-from model.queries import EventKind
 from model.times import AgentTime, EngineTime
 
 MAX_CONTAINERS = 2_000
@@ -148,8 +147,14 @@ class BatchOut(BaseModel):
     results: list[BatchResult]
 
 
+Resolution = Annotated[
+    Literal["raw", "1m", "10m", "1h"],
+    Field(description="raw: a report; else averages over the minute, ten minutes or hour that hold the moment `at`"),
+]
+
+
 class HostOut(BaseModel):
-    """A host and its latest state."""
+    """A host and its latest state, or the one that it had at the moment asked for."""
 
     id: int
     host_name: str
@@ -159,9 +164,10 @@ class HostOut(BaseModel):
     memory_usage: float | None = Field(description="GiB")
     memory_percentage: float | None
     get_datetime: str | None = Field(description="as the agent sent it", examples=["2025-06-23T03:02:50"])
-    status: Literal["online", "offline"]
-    last_seen: str | None = Field(description="UTC", examples=["2025-06-23T03:02:50.123456Z"])
-    sampled_at: str | None = Field(description="UTC")
+    status: Literal["online", "offline"] = Field(description="now, or at the moment asked for")
+    last_seen: str | None = Field(description="UTC; null of an aggregate", examples=["2025-06-23T03:02:50.123456Z"])
+    sampled_at: str | None = Field(description="UTC; of an aggregate when it begins")
+    resolution: Resolution
     containers_count: int | None
     containers_running: int | None
     os: str | None
@@ -175,12 +181,12 @@ class HostOut(BaseModel):
 
 
 class ContainerOut(BaseModel):
-    """One container as its host's newest report has it."""
+    """One container as its host's newest report has it, of now or of the moment asked for."""
 
-    id: int
+    id: int | None = Field(description="null of an aggregate")
     engine_type: str
-    cluster_name: str
-    node_name: str
+    cluster_name: str | None = Field(description="null of an aggregate")
+    node_name: str | None = Field(description="null of an aggregate")
     container_name: str
     status: str
     cpu_percentage: float | None = Field(description="% of one core")
@@ -189,7 +195,8 @@ class ContainerOut(BaseModel):
     get_datetime: str | None
     host_id: int
     host_name: str
-    sampled_at: str
+    sampled_at: str = Field(description="UTC; of an aggregate when it begins")
+    resolution: Resolution
     container_id: str | None
     image: str | None
     restart_count: int | None
@@ -197,59 +204,6 @@ class ContainerOut(BaseModel):
     oom_killed: bool | None
     health: str | None
     started_at: str | None = Field(description="UTC", examples=["2025-06-23T03:02:50.123456Z"])
-
-
-class Spread(BaseModel):
-    """A metric over one step; null without any value."""
-
-    avg: float | None
-    min: float | None
-    max: float | None
-
-
-class PointOut(BaseModel):
-    """One step of a series that has samples in it."""
-
-    t: str = Field(description="UTC, when it begins", examples=["2025-06-23T03:02:00Z"])
-    samples: int
-    coverage: float | None = Field(description="samples there are / samples the host's cadence of now would have made")
-    status: str | None = Field(description="what a container's last sample said")
-    cpu_percentage: Spread | None = Field(description="null if it was not asked for")
-    memory_usage: Spread | None
-    memory_percentage: Spread | None
-
-
-class HistoryOut(BaseModel):
-    """A series of steps; those without samples are absent."""
-
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    step: str = Field(examples=["1m"])
-    from_: str = Field(alias="from", description="UTC")
-    to: str = Field(description="UTC")
-    points: list[PointOut]
-
-
-class EventOut(BaseModel):
-    """What happened to a host or to one of its containers."""
-
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    host_id: int
-    host_name: str
-    engine_type: str | None = Field(description="null for what happened to the host itself")
-    container_name: str | None
-    kind: EventKind = Field(
-        description="a container was `first_seen`, `returned` or `vanished`, changed its `status` or `image`, or was "
-        "`restarted`; a host went `dark` or was `back`"
-    )
-    at: str = Field(description="UTC: when the report was sampled that tells of it", examples=["2025-06-23T03:02:50Z"])
-    from_: str | None = Field(alias="from", description="what it was before: status, image, start, or restarts")
-    to: str | None = Field(description="what it is from then on")
-    details: dict[str, str] | None = Field(
-        description="`by` what a restart is known: `started_at`, `restart_count` or `status`; "
-        "of a host when it was `last_seen` before it was silent"
-    )
 
 
 class DatabaseHealth(BaseModel):

@@ -24,7 +24,8 @@ def refusal(failure: Failure) -> Response:
 
 def listing(request: Request, page: Page, items: list[dict[str, object]], noun: str) -> Response:
     """A list with its total, the link to the next page and a tag by which an unchanged list costs no body."""
-    count = f"{len(items)}" if page.total in (len(items), None) else f"{len(items)} of {page.total}"
+    whole = page.cursor is None if page.total is None else len(items) == page.total
+    count = f"{len(items)}" if whole else f"{len(items)} of {page.total or 'more'}"
     body = ok(items, f"{noun}_count: {count}")
     headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"'}
     if page.total is not None:

@@ -4,14 +4,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from database import containers
+from database import containers, past_containers
+from database.database import Database
 from database.details import unpacked
+from database.pages import Page
+from database.past import RESOLUTIONS
 from database.rows import CONTAINER_DETAILS, Record
 from model.envelope import Envelope
 from model.queries import ContainerQuery
 from model.schemas import ContainerOut
 from routers.answers import listing
-from routers.deps import Db
+from routers.deps import Db, then_at
 from routers.docs import LISTED, refusals
 from utils.utils import utc_text
 
@@ -27,8 +30,8 @@ def _details(text: str | None) -> dict[str, object]:
     return found
 
 
-def shown(row: Record) -> dict[str, object]:
-    """A container as it travels."""
+def shown(row: Record, seconds: int = 0) -> dict[str, object]:
+    """A container as it travels; of a bucket of so many seconds, or of a report."""
     return {
         "id": row.id,
         "engine_type": row.engine_type,
@@ -43,6 +46,7 @@ def shown(row: Record) -> dict[str, object]:
         "host_id": row.host_id,
         "host_name": row.host_name,
         "sampled_at": utc_text(row.sampled_at),
+        "resolution": RESOLUTIONS[seconds],
         **_details(row.details),
     }
 
@@ -54,6 +58,20 @@ def shown(row: Record) -> dict[str, object]:
     responses=LISTED | refusals(422, 503),
 )
 async def list_containers(request: Request, query: Annotated[ContainerQuery, Query()], db: Db) -> Response:
-    """The current containers of all hosts, each once: those of each host's newest report."""
-    page = await db.read(containers.page, query)
-    return listing(request, page, [shown(row) for row in page.rows], "container")
+    """The containers of all hosts, each once: those of each host's newest report, now or at the moment `at`.
+
+    Where the reports of then are gone, the finest aggregates that hold the moment answer, and `resolution` says so.
+    """
+    page, items = await found(request, query, db)
+    return listing(request, page, items, "container")
+
+
+async def found(
+    request: Request, query: ContainerQuery, db: Database, host_id: int | None = None
+) -> tuple[Page, list[dict[str, object]]]:
+    """A page of containers and how they travel: of the present or of a moment, of all hosts or of one."""
+    if query.at is None:
+        page = await db.read(containers.page, query, host_id)
+        return page, [shown(row) for row in page.rows]
+    page = await db.read(past_containers.page, query, then_at(request, query.at), host_id)
+    return page, [shown(row, row.seconds) for row in page.rows]

@@ -1,7 +1,7 @@
 """What handlers may ask for, each named once."""
 
 from collections.abc import Callable
-from datetime import timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Annotated, TypedDict, cast
 
 from fastapi import Depends, Request
@@ -9,10 +9,11 @@ from fastapi import Depends, Request
 from config.config import Settings
 from database.database import Database
 from database.hosts import Presence
+from database.past import Then
 from database.writer import Writer
 from logger import Throttle
 from services.jobs import Jobs
-from utils.utils import moment
+from utils.utils import EPOCH, moment
 
 
 class State(TypedDict):
@@ -51,6 +52,15 @@ async def _presence(request: Request) -> Presence:
     state = state_of(request)
     now = moment(state["database"].clock.now())
     return Presence(now, now - timedelta(seconds=state["settings"].monitoring.offline_after_s))
+
+
+def then_at(request: Request, at: datetime) -> Then:
+    """A moment of the past; one that is still to come is the present."""
+    state = state_of(request)
+    now, monitoring = moment(state["database"].clock.now()), state["settings"].monitoring
+    days = monitoring.retention_raw_days
+    kept_from = now - timedelta(days=days) if days else EPOCH
+    return Then(at, min(at, now), kept_from, timedelta(seconds=monitoring.offline_after_s))
 
 
 Config = Annotated[Settings, Depends(_settings)]

@@ -39,7 +39,10 @@ _REASONS = {
 LISTED: dict[int | str, dict[str, Any]] = {
     200: {
         "headers": {
-            "X-Total-Count": {"description": "how many there are in all", "schema": {"type": "integer"}},
+            "X-Total-Count": {
+                "description": "how many there are in all; not of containers at a moment of which a page is not all",
+                "schema": {"type": "integer"},
+            },
             "Link": {"description": '<relative address>; rel="next", if this is not all', "schema": {"type": "string"}},
             "ETag": {"description": "changes with the list", "schema": {"type": "string"}},
         }

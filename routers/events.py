@@ -8,8 +8,8 @@ from pydantic_core import from_json
 from database import events
 from database.rows import Record
 from model.envelope import Envelope
+from model.past import EventOut
 from model.queries import EventQuery
-from model.schemas import EventOut
 from routers.answers import listing
 from routers.deps import Db
 from routers.docs import PAGED, refusals

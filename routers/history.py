@@ -1,17 +1,20 @@
 """The past that operators ask for."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from database import history
-from database.buckets import Metric
+from database import history, sums
+from database.buckets import Metric, Span
+from database.database import Database
 from database.history import Asked, Point
 from database.series import HOST
+from database.sums import MOST_HOSTS, Summed, TooMany
 from model.envelope import Code, Envelope, Failure, ok
 from model.history import METRICS
+from model.past import HistoryOut
 from model.queries import MAX_POINTS, HistoryQuery
-from model.schemas import HistoryOut
 from routers.answers import answer
 from routers.deps import Db
 from routers.docs import refusals
@@ -23,15 +26,21 @@ _STEPS = ((86_400, "d"), (3_600, "h"), (60, "m"))
 
 @router.get("", operation_id="get_history", response_model=Envelope[HistoryOut], responses=refusals(404, 422, 503))
 async def get_history(query: Annotated[HistoryQuery, Query()], db: Db) -> Response:
-    """A host's or a container's past, each step with average, least and greatest value; gaps are absent."""
+    """A host's or a container's past, each step with average, least and greatest value; gaps are absent.
+
+    `of=containers` gives the sum over all containers of the host, `cluster_name` that over the containers which are in
+    the cluster by the newest report of each host. A step's `avg` is then the sum of all their samples / the number of
+    the host's reports (a container that was in half of them counts half), and sums of several hosts are added. `min`
+    and `max` of a sum are null: they are not what the least and greatest values of its parts come to. `samples` are
+    reports, and `coverage` is that of the hosts.
+    """
     now = moment(db.clock.now())
     try:
         span = query.span(now)
         step_s = query.step_s(span)
     except ValueError as error:
         raise Failure(Code.VALIDATION, str(error)) from None
-    name = (query.engine_type, query.container_name) if query.container_name else HOST
-    points = await db.read(history.points, Asked(query.host_id, name, span, step_s, now))
+    points = await _points(db, query, span, step_s, now)
     if points is None:
         raise Failure(Code.NOT_FOUND, "no such host")
     if len(points) > MAX_POINTS:
@@ -39,6 +48,16 @@ async def get_history(query: Annotated[HistoryQuery, Query()], db: Db) -> Respon
     shown = [_shown(point, query.metrics.split(",")) for point in points]
     begin, end = (f"{at.isoformat()}Z" for at in span)
     return answer(ok({"step": _text(step_s), "from": begin, "to": end, "points": shown}, f"point_count: {len(shown)}"))
+
+
+async def _points(db: Database, query: HistoryQuery, span: Span, step_s: int, now: datetime) -> list[Point] | None:
+    if query.sums or query.host_id is None:
+        try:
+            return await db.read(sums.points, Summed(query.host_id, query.cluster_name, span, step_s, now))
+        except TooMany:
+            raise Failure(Code.VALIDATION, f"cluster_name: has more than {MOST_HOSTS} hosts; give a host_id") from None
+    name = (query.engine_type, query.container_name) if query.container_name else HOST
+    return await db.read(history.points, Asked(query.host_id, name, span, step_s, now))
 
 
 def _shown(point: Point, metrics: list[str]) -> dict[str, object]:

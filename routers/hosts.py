@@ -5,18 +5,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from database import containers, hosts
+from database import hosts, past_hosts
 from database.database import Database
 from database.details import unpacked
 from database.hosts import Presence
+from database.pages import Page
+from database.past import RESOLUTIONS
 from database.rows import HOST_DETAILS, Record
 from database.writer import ACK_TIMEOUT_S, Writer
 from model.envelope import Code, Envelope, Failure, ok, unavailable
 from model.queries import MAX_ID, ContainerQuery, HostQuery
 from model.schemas import ContainerOut, HostOut
 from routers.answers import answer, listing
-from routers.containers import shown as shown_container
-from routers.deps import Db, Online, Writing, state_of
+from routers.containers import found as containers_found
+from routers.deps import Db, Online, Writing, state_of, then_at
 from routers.docs import LISTED, refusals
 from services.access import may_delete
 from utils.utils import utc_text
@@ -25,8 +27,8 @@ router = APIRouter(prefix="/api/hosts", tags=["hosts"])
 HostId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
-def shown(row: Record, presence: Presence) -> dict[str, object]:
-    """A host as it travels."""
+def shown(row: Record, seconds: int = 0, *, online: bool) -> dict[str, object]:
+    """A host as it travels; of a bucket of so many seconds, or of a report."""
     return {
         "id": row.id,
         "host_name": row.host_name,
@@ -36,9 +38,10 @@ def shown(row: Record, presence: Presence) -> dict[str, object]:
         "memory_usage": row.memory_usage,
         "memory_percentage": row.memory_percentage,
         "get_datetime": row.get_datetime.isoformat() if row.get_datetime else None,
-        "status": "online" if presence.holds(row) else "offline",
+        "status": "online" if online else "offline",
         "last_seen": utc_text(row.last_seen),
         "sampled_at": utc_text(row.sampled_at),
+        "resolution": RESOLUTIONS[seconds],
         "containers_count": row.containers_count,
         "containers_running": row.containers_running,
         **unpacked(row.details, HOST_DETAILS),
@@ -49,13 +52,25 @@ def shown(row: Record, presence: Presence) -> dict[str, object]:
     "", operation_id="list_hosts", response_model=Envelope[list[HostOut]], responses=LISTED | refusals(422, 503)
 )
 async def list_hosts(request: Request, query: Annotated[HostQuery, Query()], db: Db, presence: Online) -> Response:
-    """Every host that has reported, with its latest state.
+    """Every host that has reported, with its latest state, or with the one that it had at the moment `at`.
 
+    Where the reports of then are gone, the finest aggregates that hold the moment answer, and `resolution` says so.
     `Link` leads to the next page, `X-Total-Count` tells how many there are in all; with `If-None-Match` an unchanged
     list is 304.
     """
-    page = await db.read(hosts.page, query, presence)
-    return listing(request, page, [shown(row, presence) for row in page.rows], "host")
+    page, items = await _found(request, query, db, presence)
+    return listing(request, page, items, "host")
+
+
+async def _found(
+    request: Request, query: HostQuery, db: Database, presence: Presence
+) -> tuple[Page, list[dict[str, object]]]:
+    """A page of hosts and how they travel: of the present, or of a moment."""
+    if query.at is None:
+        page = await db.read(hosts.page, query, presence)
+        return page, [shown(row, online=presence.holds(row)) for row in page.rows]
+    page = await db.read(past_hosts.page, query, then_at(request, query.at))
+    return page, [shown(row, row.seconds, online=bool(row.online)) for row in page.rows]
 
 
 @router.get("/{host_id}", operation_id="get_host", response_model=Envelope[HostOut], responses=refusals(404, 422, 503))
@@ -64,7 +79,7 @@ async def get_host(host_id: HostId, db: Db, presence: Online) -> Response:
     row = await db.read(hosts.get, host_id)
     if row is None:
         raise Failure(Code.NOT_FOUND, "no such host")
-    return answer(ok(shown(row, presence)))
+    return answer(ok(shown(row, online=presence.holds(row))))
 
 
 @router.get(
@@ -76,11 +91,11 @@ async def get_host(host_id: HostId, db: Db, presence: Online) -> Response:
 async def list_host_containers(
     request: Request, host_id: HostId, query: Annotated[ContainerQuery, Query()], db: Db
 ) -> Response:
-    """The containers of a host's newest report."""
+    """The containers of a host's newest report, now or at the moment `at`."""
     if await db.read(hosts.get, host_id) is None:
         raise Failure(Code.NOT_FOUND, "no such host")
-    page = await db.read(containers.page, query, host_id)
-    return listing(request, page, [shown_container(row) for row in page.rows], "container")
+    page, items = await containers_found(request, query, db, host_id)
+    return listing(request, page, items, "container")
 
 
 @router.delete("/{host_id}", operation_id="delete_host", status_code=204, responses=refusals(403, 404, 422, 503))

@@ -14,9 +14,14 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
     """Lets valid input be valid: a key belongs to one report, and cursors come from this server alone."""
     if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
-    case.query.pop("cursor", None)
-    if case.path == "/api/history":  # a span has to be one, and a step to fit into it
-        for name in ("from", "to", "step"):
+    for name in ("cursor", "at"):  # a moment has to be one of the years that a calendar here has
+        case.query.pop(name, None)
+    if case.path == "/api/history":  # a span has to be one, a step to fit into it, and it is of a host
+        for name in ("from", "to", "step", "of", "cluster_name"):
+            case.query.pop(name, None)
+        case.query.setdefault("host_id", 1)
+    if case.path == "/api/diff":
+        for name in ("from", "to"):
             case.query.pop(name, None)
     if "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = f"key-{next(_numbers)}"

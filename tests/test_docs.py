@@ -27,6 +27,7 @@ OPERATIONS = {
     "list_containers": "GET /api/containers",
     "get_history": "GET /api/history",
     "list_events": "GET /api/events",
+    "get_diff": "GET /api/diff",
     "health": "GET /health",
     "live": "GET /health/live",
     "config": "GET /config",

@@ -31,7 +31,7 @@ def test_host_has_the_owners_columns_and_its_state(service: Service) -> None:
     owners = {**SAMPLE["host"], "host_name": "columns", "get_datetime": "2025-06-23T03:02:50"}
     own = {"status": "online", "containers_count": 2, "containers_running": 1}
     assert {**host, **owners, **own} == host
-    assert host.keys() == {*owners, *own, "id", "last_seen", "sampled_at", *HOST_DETAILS}
+    assert host.keys() == {*owners, *own, "id", "last_seen", "sampled_at", "resolution", *HOST_DETAILS}
     assert service.data(f"/api/hosts/{host['id']}") == host
 
 
@@ -40,7 +40,7 @@ def test_container_has_the_owners_columns_and_its_host(service: Service) -> None
     first, second = service.data(f"/api/hosts/{host_id}/containers")
     owners = {**SAMPLE["containers"][0], "get_datetime": "2025-06-23T03:02:47", "host_id": host_id}
     assert {**second, **owners, "host_name": "boxes"} == second
-    assert second.keys() == {*owners, "host_name", "id", "sampled_at", *CONTAINER_DETAILS}
+    assert second.keys() == {*owners, "host_name", "id", "sampled_at", "resolution", *CONTAINER_DETAILS}
     assert service.data("/api/containers", host_name="boxes") == [first, second]
 
 

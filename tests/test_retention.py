@@ -34,7 +34,7 @@ def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
 def expire(store: Target, now: datetime, **days: int) -> dict[str, int]:
     """One pass of the job, and how many rows of each table went."""
     removed: dict[str, int] = {}
-    for name, step in expiries(Monitoring(**days), now):
+    for name, step in expiries(Monitoring.model_validate(days), now):
         after: int | None = 0
         while after is not None:
             with store.engine.begin() as connection:

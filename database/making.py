@@ -29,8 +29,9 @@ class Making:
         counts = aggregates.counts(self._connection, self._held, self._span)
         made = self._samples(self._finer, self._span) if self._finer else {}
         finer = {host_id: samples for host_id, samples in made.items() if samples >= _reports(counts, host_id)}
-        told = aggregates.told(self._connection, counts.keys() - finer.keys(), self._span)
-        rows = {id_: count.reports for id_, count in counts.items() if told.holds(id_, count)}
+        rest = {host_id: count for host_id, count in counts.items() if host_id not in finer}
+        told = aggregates.told(self._connection, rest.keys(), self._span)
+        rows = {host_id: count.reports for host_id, count in rest.items() if told.holds(host_id, count)}
         if self._finer is None:
             held = {host_id: self._held[host_id] for host_id in counts}
             ledger.renew(self._connection, held, self._names, counts, told, self._at)

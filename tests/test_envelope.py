@@ -85,7 +85,7 @@ def test_bad_parameters_are_refused_where_there_are_any(
     call: Callable[..., httpx.Response], operation: Operation
 ) -> None:
     answer = call(operation, params={"limit": "many", "nonsense": "\x00"})
-    lists = ("/api/hosts", "/api/containers", "/api/hosts/{host_id}/containers", "/api/diff", *WITH_HOST)
+    lists = ("/api/hosts", "/api/containers", "/api/hosts/{host_id}/containers", "/api/diff", "/api/events", *WITH_HOST)
     assert envelope(answer, operation)["resultCode"] == ("VALIDATION" if operation[1] in lists else "0")
 
 

@@ -22,7 +22,7 @@ from config.config import ROOT, ConfigError, Settings, load, zone_of
 from database.database import Database, StartRefused
 from database.writer import Writer
 from logger import Throttle, event
-from routers import containers, docs, errors, history, hosts, operations, resources
+from routers import containers, docs, errors, history, hosts, operations, resources, tags
 from routers.deps import State
 from routers.express import Service
 from services.jobs import Jobs
@@ -85,8 +85,8 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for router in (resources.router, hosts.router, containers.router, history.router, operations.router):
-        app.include_router(router)
+    for router in (resources, hosts, tags, containers, history, operations):
+        app.include_router(router.router)
     docs.mount(app, docs=settings.app.docs)
     errors.register(app)
     return app

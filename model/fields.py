@@ -18,10 +18,11 @@ MAX_AGE_S = 604_800
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 # What follows the first letter; surrounding white space is trimmed, so no maxLength says the same.
 _REST = rf"([^{_CONTROL}]{{0,253}}[^{_CONTROL}\s])?"
+_NAME_PATTERN = rf"^[\t\n\r ]*[^{_CONTROL}\s]{_REST}[\t\n\r ]*$"
 _NAME_SCHEMA = {
     "type": "string",
     "minLength": 1,
-    "pattern": rf"^[\t\n\r ]*[^{_CONTROL}\s]{_REST}[\t\n\r ]*$",
+    "pattern": _NAME_PATTERN,
     "description": "1 to 255 characters after trimming; no control or bidirectional-override characters",
 }
 _WORD_SCHEMA = {**_NAME_SCHEMA, "minLength": 0, "pattern": rf"^[\t\n\r ]*([^{_CONTROL}\s]{_REST})?[\t\n\r ]*$"}
@@ -35,6 +36,19 @@ Name = Annotated[
 Word = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=255, pattern=_PLAIN), WithJsonSchema(_WORD_SCHEMA)
 ]
+
+MAX_TAGS, MAX_TAG = 50, 64
+_TAG_SCHEMA = {
+    **_NAME_SCHEMA,
+    "pattern": _NAME_PATTERN.replace("253", f"{MAX_TAG - 2}"),
+    "description": "1 to 64 characters after trimming; no control or bidirectional-override characters",
+}
+Tag = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TAG, pattern=_PLAIN),
+    WithJsonSchema(_TAG_SCHEMA),
+]
+Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
 
 # Every text that matches is finite and within MAX_METRIC: at most nine digits before the point and no growing exponent,
 # or one digit and at most 10^8, or the bound itself.

@@ -42,10 +42,6 @@ async def _database(request: Request) -> Database:
     return state_of(request)["database"]
 
 
-async def _writer(request: Request) -> Writer:
-    return state_of(request)["writer"]
-
-
 async def _presence(request: Request) -> Presence:
     """Who counts as online at this moment, by the database's clock."""
     state = state_of(request)
@@ -55,5 +51,4 @@ async def _presence(request: Request) -> Presence:
 
 Config = Annotated[Settings, Depends(_settings)]
 Db = Annotated[Database, Depends(_database)]
-Writing = Annotated[Writer, Depends(_writer)]
 Online = Annotated[Presence, Depends(_presence)]

@@ -18,11 +18,10 @@ MAX_AGE_S = 604_800
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 # What follows the first letter; surrounding white space is trimmed, so no maxLength says the same.
 _REST = rf"([^{_CONTROL}]{{0,253}}[^{_CONTROL}\s])?"
-_NAME_PATTERN = rf"^[\t\n\r ]*[^{_CONTROL}\s]{_REST}[\t\n\r ]*$"
 _NAME_SCHEMA = {
     "type": "string",
     "minLength": 1,
-    "pattern": _NAME_PATTERN,
+    "pattern": rf"^[\t\n\r ]*[^{_CONTROL}\s]{_REST}[\t\n\r ]*$",
     "description": "1 to 255 characters after trimming; no control or bidirectional-override characters",
 }
 _WORD_SCHEMA = {**_NAME_SCHEMA, "minLength": 0, "pattern": rf"^[\t\n\r ]*([^{_CONTROL}\s]{_REST})?[\t\n\r ]*$"}
@@ -40,7 +39,7 @@ Word = Annotated[
 MAX_TAGS, MAX_TAG = 50, 64
 _TAG_SCHEMA = {
     **_NAME_SCHEMA,
-    "pattern": _NAME_PATTERN.replace("253", f"{MAX_TAG - 2}"),
+    "pattern": str(_NAME_SCHEMA["pattern"]).replace("253", f"{MAX_TAG - 2}"),
     "description": "1 to 64 characters after trimming; no control or bidirectional-override characters",
 }
 Tag = Annotated[

@@ -199,7 +199,9 @@ class killed_after:  # noqa: N801 - reads as what it does
 def test_moments_that_both_have_move_on_with_their_containers(store: Target) -> None:
     writer, dice = Writer(store), random.Random("same moment")
     for host in ("h0", "h1"):
-        writer.put(*(writer.report(host, at, *(container(*name, dice) for name in NAMES)) for at in (0, 1e-6, 2e-6, 10)))
+        writer.put(
+            *(writer.report(host, at, *(container(*name, dice) for name in NAMES)) for at in (0, 1e-6, 2e-6, 10))
+        )
     before = rows(store, containers, *MOVED)
     merge(store)
     found = store.sql("SELECT sampled_at, COUNT(*) FROM containers GROUP BY sampled_at ORDER BY sampled_at")

@@ -22,7 +22,7 @@ from config.config import ROOT, ConfigError, Settings, load, zone_of
 from database.database import Database, StartRefused
 from database.writer import Writer
 from logger import Throttle, event
-from routers import containers, diff, docs, errors, events, history, hosts, operations, resources
+from routers import containers, diff, docs, errors, events, history, hosts, operations, resources, tags
 from routers.deps import State
 from routers.express import Service
 from services.jobs import Jobs
@@ -85,7 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for noun in (resources, hosts, containers, history, events, diff, operations):
+    for noun in (resources, hosts, tags, containers, history, events, diff, operations):
         app.include_router(noun.router)
     docs.mount(app, docs=settings.app.docs)
     errors.register(app)

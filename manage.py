@@ -13,18 +13,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
-from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from config import config
 from config.config import ConfigError, Entry, Settings, describe, zone_of
 from database import backup as backups
-from database import hosts, schema
+from database import hosts, merges, schema, tags
 from database.database import SCHEMA_TIMEOUT_S
 from database.dialect import Role, dialect_for
 from database.faults import Fault, classify
 from demo import past
 from demo.load import MAX_UNANSWERED, Load
+from model.fields import MAX_TAGS, Name, Tag
 from utils.limits import allow_connections
 
 
@@ -73,6 +75,24 @@ def _progress(done: int, of: int) -> None:
     click.echo(f"\r{done} of {of} rows", nl=done >= of, err=True)
 
 
+def _one(kind: Any, text: str) -> str:  # noqa: ANN401 - a type of `model.fields`
+    """A text by the rules of the wire; raises BadParameter for what they refuse."""
+    try:
+        return str(TypeAdapter(kind).validate_python(text))
+    except ValidationError as error:
+        raise click.BadParameter(error.errors()[0]["msg"]) from None
+
+
+def _host_name(_context: click.Context, _argument: click.Parameter, text: str) -> str:
+    return _one(Name, text)
+
+
+def _changes(_context: click.Context, _argument: click.Parameter, texts: tuple[str, ...]) -> list[tuple[str, str]]:
+    if not all(text.startswith(("+", "-")) for text in texts):
+        raise click.BadParameter("each begins with + or -")
+    return [(text[0], _one(Tag, text[1:])) for text in texts]
+
+
 @cli.group("host")
 def host_commands() -> None:
     """Look after the hosts."""
@@ -82,13 +102,51 @@ def host_commands() -> None:
 @click.argument("name")
 def host_delete(name: str) -> None:
     """Forget a host: frees its name at once; a running server removes its rows."""
-    settings = _settings()
-    with _engine(settings) as engine, engine.begin() as connection:
-        host_id = hosts.find(connection, [name]).get(name)
-        if host_id is None:
-            raise click.ClickException("no host of that name")
-        hosts.hide(connection, host_id, dialect_for(settings).now(connection))
+    with _host(name) as (connection, host_id, now):
+        hosts.hide(connection, host_id, now)
     click.echo(f"host {host_id} is forgotten")
+
+
+@host_commands.command("rename")
+@click.argument("name", metavar="OLD")
+@click.argument("new", callback=_host_name)
+def host_rename(name: str, new: str) -> None:
+    """Give a host another name; it keeps its history."""
+    with _host(name) as (connection, host_id, _):
+        try:
+            hosts.rename(connection, host_id, new)
+        except IntegrityError:
+            raise click.ClickException("there is a host of that name: merge the two") from None
+    click.echo(f"host {host_id} is renamed; a report under its old name makes a new host")
+
+
+@host_commands.command("merge")
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="INTO")
+def host_merge(source: str, target: str) -> None:
+    """Make one host of two, while servers run: INTO gets all of FROM's past. If it was killed, run it again."""
+    settings = _settings()
+    with _engine(settings) as engine:
+        with engine.begin() as connection:
+            now = dialect_for(settings).now(connection)
+        host_id = merges.merge(engine, now, source, target)
+    click.echo(f"host {host_id} has the past of both")
+
+
+@host_commands.command("tag", context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("changes", metavar="[+TAG | -TAG]...", nargs=-1, type=click.UNPROCESSED, callback=_changes)
+def host_tag(name: str, changes: list[tuple[str, str]]) -> None:
+    """Give tags to a host (+web) and take them away (-web), then list what it has."""
+    with _host(name) as (connection, host_id, _):
+        known = set(tags.of(connection, [host_id]).get(host_id, []))
+        for sign, tag in changes:
+            known = known | {tag} if sign == "+" else known - {tag}
+        if len(known) > MAX_TAGS:
+            raise click.ClickException(f"a host has {MAX_TAGS} tags at most")
+        if changes:
+            tags.put(connection, host_id, known)
+    click.echo("\n".join(sorted(known)) or "no tags")
 
 
 @cli.command("backup")
@@ -199,11 +257,22 @@ def _engine(settings: Settings, read_timeout_s: int = 60) -> Iterator[Engine]:
 
 
 @contextmanager
+def _host(name: str) -> Iterator[tuple[Connection, int, int]]:
+    """A transaction about the host of that name: its id, and the database's clock."""
+    settings = _settings()
+    with _engine(settings) as engine, engine.begin() as connection:
+        host_id = hosts.find(connection, [name]).get(name)
+        if host_id is None:
+            raise click.ClickException("no host of that name")
+        yield connection, host_id, dialect_for(settings).now(connection)
+
+
+@contextmanager
 def _one_sentence() -> Iterator[None]:
     """What the database refuses, or a backup, is one sentence."""
     try:
         yield
-    except (ConfigError, schema.NotReady, backups.BackupRefused) as reason:
+    except (ConfigError, schema.NotReady, backups.BackupRefused, merges.MergeRefused) as reason:
         raise click.ClickException(str(reason)) from None
     except DBAPIError as error:
         if classify(error) is Fault.SCHEMA:

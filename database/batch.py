@@ -18,7 +18,7 @@ _UNMOVED = (None,) * len(STATE)
 
 
 class HostGone(Exception):
-    """A cached id has no row any more: the host was deleted, and a new report makes a new host."""
+    """A cached id is not the host's any more: it was deleted or renamed, and its name is looked up again."""
 
 
 def learned_interval(known: float | None, gap_s: float) -> float | None:
@@ -37,7 +37,7 @@ class Move:
 
     def __init__(self, host_id: int, held: Held) -> None:
         self.id = host_id
-        self.sampled_at, last_seen, self.interval_s = held
+        self.sampled_at, last_seen, self.interval_s, _ = held
         self.last_seen = last_seen or 0
         self.newest: Prepared | None = None
 
@@ -80,12 +80,13 @@ def write(
     """Writes the batch and gives what it wrote; the caller commits.
 
     With `skip_locked` the reports of hosts that another transaction holds are left out. Raises HostGone if a host's id
-    has no row any more.
+    has no row any more, or one of another name.
     """
     ids = {report.host_id for report in batch}
     locked = dialect.lock_hosts(connection, sorted(ids), skip_locked=skip_locked)
     missing = ids - locked.keys()
-    if gone := missing - hosts.alive(connection, missing) if missing and skip_locked else missing:
+    gone = missing - hosts.alive(connection, missing) if missing and skip_locked else missing
+    if gone := gone | _renamed(batch, locked):
         raise HostGone(gone)
     written = [report for report in batch if report.host_id in locked]
     if written:
@@ -94,6 +95,15 @@ def write(
         dialect.insert_pending(connection, _minutes(written))
         dialect.update_hosts(connection, _moves(written, locked, now))
     return written
+
+
+def _renamed(batch: Sequence[Prepared], locked: dict[int, Held]) -> set[int]:
+    """The hosts that are not called any more what their reports call them."""
+    return {
+        report.host_id
+        for report in batch
+        if report.host_id in locked and locked[report.host_id].host_name != report.host_name
+    }
 
 
 def _minutes(batch: Sequence[Prepared]) -> list[tuple[int, str]]:

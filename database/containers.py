@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, lite
 from database.details import packed
 from database.pages import UNKNOWN, Key, Page, decode, fetch
 from database.rows import CONTAINER_DETAILS
+from database.tags import has_all
 from model.models import containers, hosts
 from model.queries import ContainerQuery
 
@@ -103,6 +104,7 @@ def _conditions(
     )
     if host_id is not None:
         of_hosts.append(hosts.c.id == host_id)
+    of_hosts += has_all(query.tag)
     if query.q:
         of_containers.append(func.instr(func.lower(containers.c.container_name), func.lower(query.q)) > 0)
     return [_ALIVE, *of_hosts], of_containers

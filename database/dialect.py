@@ -5,9 +5,12 @@ All that differs per engine lives here and in the two modules beside this one, `
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Engine, Insert, Table, insert
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from config.config import Settings
 from database.rows import CONTAINER_COLUMNS, CONTAINER_DETAILS, HOST_VALUES, Finisher, Prepared, Row
@@ -48,6 +51,7 @@ class Held(NamedTuple):
     sampled_at: int | None
     last_seen: int | None
     interval_s: float | None
+    host_name: str
 
 
 class Dialect(Finisher, Protocol):
@@ -89,6 +93,22 @@ REPORT = ("host_id", "sampled_at", "report_key", "content_hash", "received_at", 
 STATE = (*HOST_VALUES, "sampled_at", "containers_count", "containers_running", "interval_s")
 PRESENCE = ("last_seen", "expected_by")
 MOVE = ("id", "moves", *STATE, *PRESENCE)
+
+
+class gathered(FunctionElement[str]):  # noqa: N801 - it reads as the functions beside it
+    """The values of a group as one JSON array."""
+
+    inherit_cache = True
+
+
+@compiles(gathered)
+def _gathered(element: gathered, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - SQLAlchemy's own
+    return f"JSON_ARRAYAGG({compiler.process(element.clauses, **options)})"
+
+
+@compiles(gathered, "sqlite")
+def _gathered_sqlite(element: gathered, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - the same
+    return f"json_group_array({compiler.process(element.clauses, **options)})"
 
 
 def insert_ignore(table: Table) -> Insert:

@@ -39,7 +39,7 @@ UPDATE = "UPDATE JSON_TABLE("
 # One row of JSON, which is read at once: the driver needs longer for each value of a row than the server for the row.
 LOCK = (
     "SELECT JSON_ARRAYAGG(JSON_ARRAY(id, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', sampled_at), "
-    "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', last_seen), interval_s)) "
+    "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', last_seen), interval_s, host_name)) "
     # Of a small table MySQL would rather read all rows, and so wait for locks on hosts that were not asked for.
     "FROM hosts FORCE INDEX (PRIMARY) WHERE deleted_at IS NULL AND id IN ("
 )

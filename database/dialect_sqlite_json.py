@@ -35,8 +35,8 @@ def _values(columns: Sequence[str], each: str) -> str:
 
 
 LOCK = (
-    f"SELECT json_group_array(json_array(id, {_moment('sampled_at')}, {_moment('last_seen')}, interval_s)) FROM hosts "  # noqa: S608
-    "WHERE deleted_at IS NULL AND id IN (SELECT value FROM json_each(?))"
+    f"SELECT json_group_array(json_array(id, {_moment('sampled_at')}, {_moment('last_seen')}, interval_s, host_name)) "  # noqa: S608
+    "FROM hosts WHERE deleted_at IS NULL AND id IN (SELECT value FROM json_each(?))"
 )
 # Its keys are bytes, which JSON has not.
 REPORTS = f"INSERT INTO reports ({','.join(REPORT)}) VALUES "  # noqa: S608

@@ -13,7 +13,7 @@ MAX_IDS = 100_000
 
 
 class HostIds:
-    """Ids never change, but hosts may be deleted: what is remembered is believed until a transaction finds it gone."""
+    """Hosts may be deleted or renamed: what is remembered is believed until a transaction finds it otherwise."""
 
     def __init__(self) -> None:
         self._ids: dict[str, int] = {}

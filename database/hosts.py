@@ -20,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from database import tags
 from database.details import packed
 from database.dialect import insert_ignore
 from database.pages import UNKNOWN, Key, Page, fetch
@@ -55,8 +56,14 @@ def alive(connection: Connection, ids: Iterable[int]) -> set[int]:
     return set(connection.execute(_ALIVE, {"ids": list(ids)}).scalars())
 
 
+def merging_into(host_id: int) -> str:
+    """What a host is called while a merge moves its rows: nobody else's name has a control character."""
+    return f"\x1f{host_id}"
+
+
 def hide(connection: Connection, host_id: int, now: int) -> bool:
-    """Forgets a host: hides it and frees its name. False if there is none of that id."""
+    """Forgets a host, and one that is not merged into it yet: hides it and frees its name. False if there is none."""
+    connection.execute(update(hosts).where(hosts.c.host_name == merging_into(host_id)).values(host_name=None))
     statement = update(hosts).where(hosts.c.id == host_id, hosts.c.deleted_at.is_(None))
     return connection.execute(statement.values(deleted_at=moment(now), host_name=None)).rowcount > 0
 
@@ -64,7 +71,7 @@ def hide(connection: Connection, host_id: int, now: int) -> bool:
 # Locked until the transaction ends, so that of several processes one removes a host's rows and none waits for it.
 _FORGOTTEN = (
     select(hosts.c.id)
-    .where(hosts.c.deleted_at.is_not(None))
+    .where(hosts.c.deleted_at.is_not(None), hosts.c.host_name.is_(None))
     .order_by(hosts.c.id)
     .limit(1)
     .with_for_update(skip_locked=True)
@@ -185,7 +192,8 @@ def _conditions(query: HostQuery, presence: Presence) -> list[ColumnElement[bool
         **{name: partial(_has_container, name) for name in ("cluster_name", "node_name", "engine_type")},
     }
     values = {name: getattr(query, name) for name in asked}
-    return [_PRESENT, *(asked[name](value) for name, value in values.items() if value is not None)]
+    of_columns = (asked[name](value) for name, value in values.items() if value is not None)
+    return [_PRESENT, *of_columns, *tags.has_all(query.tag)]
 
 
 def _has_container(column: str, value: str) -> ColumnElement[bool]:
@@ -197,3 +205,8 @@ def _has_container(column: str, value: str) -> ColumnElement[bool]:
 def get(connection: Connection, host_id: int) -> Record | None:
     """One host that has reported."""
     return connection.execute(select(*_SHOWN).where(_PRESENT, hosts.c.id == host_id)).one_or_none()
+
+
+def rename(connection: Connection, host_id: int, name: str) -> None:
+    """Gives a host another name, its history with it; raises IntegrityError if another host has that one."""
+    connection.execute(update(hosts).where(hosts.c.id == host_id).values(host_name=name))

@@ -11,6 +11,7 @@ from database.details import packed
 from database.pages import UNKNOWN, Key, Page, decode, fetch
 from database.past import First, Then, average, joined, moment_of, of_bucket, states
 from database.rows import CONTAINER_DETAILS, Record
+from database.tags import has_all
 from model.history import METRICS, rollups, series
 from model.models import containers, hosts
 from model.queries import ContainerQuery
@@ -98,6 +99,7 @@ def _keys(columns: Any, sort: str) -> list[Key]:  # noqa: ANN401 - SQLAlchemy's 
 
 def _of_hosts(query: ContainerQuery, host_id: int | None) -> list[ColumnElement[bool]]:
     asked = [column == getattr(query, name) for name, column in _OF_HOSTS.items() if getattr(query, name) is not None]
+    asked += has_all(query.tag)
     return asked if host_id is None else [*asked, hosts.c.id == host_id]
 
 

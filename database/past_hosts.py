@@ -26,6 +26,7 @@ from database.dialect_time import seconds_between
 from database.pages import UNKNOWN, Key, Page, fetch
 from database.past import Then, average, joined, moment_of, of_bucket, states
 from database.rows import HOST_DETAILS, RUNNING
+from database.tags import has_all
 from model.history import METRICS, rollups, series
 from model.models import containers, hosts, reports
 from model.queries import HostQuery
@@ -122,7 +123,8 @@ def _of_hosts(query: HostQuery) -> list[ColumnElement[bool]]:
         "host_name": lambda value: hosts.c.host_name == value,
         "q": lambda value: func.instr(func.lower(hosts.c.host_name), func.lower(value)) > 0,
     }
-    return [made(getattr(query, name)) for name, made in asked.items() if getattr(query, name) is not None]
+    found = [made(getattr(query, name)) for name, made in asked.items() if getattr(query, name) is not None]
+    return [*found, *has_all(query.tag)]
 
 
 def _has_container(state: Subquery, query: HostQuery) -> list[ColumnElement[bool]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, tuple_, union
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, not_, select, tuple_, union
 
 from model.history import events, rollup_due, rollups, series
 from model.models import containers, hosts, reports, rollup_pending
@@ -18,6 +18,8 @@ ROWS = 5_000
 BUDGET_S = 0.03
 # An Idempotency-Key is remembered for as long as its report is, and at least for this.
 KEYS = timedelta(hours=24)
+# A host of which a merge was begun and not finished: what its rows are needed for, no mark tells.
+_MERGED = and_(hosts.c.deleted_at.is_not(None), hosts.c.host_name.is_not(None))
 
 
 class Progress(NamedTuple):
@@ -74,14 +76,18 @@ def _not_current(connection: Connection, cutoff: datetime) -> list[ColumnElement
     moments = (hosts.c.sampled_at, hosts.c.ledger_at)
     statement = union(*(select(hosts.c.id, moment).where(moment < cutoff) for moment in moments))
     silent = [tuple(row) for row in connection.execute(statement)]
-    return [tuple_(containers.c.host_id, containers.c.sampled_at).not_in(silent)] if silent else []
+    current: list[ColumnElement[bool]] = (
+        [tuple_(containers.c.host_id, containers.c.sampled_at).not_in(silent)] if silent else []
+    )
+    merged = connection.scalars(select(hosts.c.id).where(_MERGED)).all()
+    return [*current, containers.c.host_id.not_in(merged)] if merged else current
 
 
 def expire_reports(connection: Connection, after: int, *, cutoff: datetime, now: datetime) -> Progress:
     """Host by host: reports whose containers are gone, and whose keys need not be remembered any more."""
     host = connection.execute(
         select(hosts.c.id, hosts.c.sampled_at, hosts.c.ledger_at)
-        .where(hosts.c.id > after)
+        .where(hosts.c.id > after, not_(_MERGED))
         .order_by(hosts.c.id)
         .limit(1)
     ).one_or_none()

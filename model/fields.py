@@ -36,6 +36,19 @@ Word = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=255, pattern=_PLAIN), WithJsonSchema(_WORD_SCHEMA)
 ]
 
+MAX_TAGS, MAX_TAG = 50, 64
+_TAG_SCHEMA = {
+    **_NAME_SCHEMA,
+    "pattern": str(_NAME_SCHEMA["pattern"]).replace("253", f"{MAX_TAG - 2}"),
+    "description": "1 to 64 characters after trimming; no control or bidirectional-override characters",
+}
+Tag = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TAG, pattern=_PLAIN),
+    WithJsonSchema(_TAG_SCHEMA),
+]
+Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
+
 # Every text that matches is finite and within MAX_METRIC: at most nine digits before the point and no growing exponent,
 # or one digit and at most 10^8, or the bound itself.
 NUMERIC = (

@@ -55,7 +55,8 @@ def _host_details() -> list[Column[Any]]:
     ]
 
 
-# One row per host, its latest state. A deleted host keeps its id and gives up its name (NULL).
+# One row per host, its latest state. A deleted host keeps its id and gives up its name (NULL); one whose
+# rows a merge is moving is deleted too, but bears a name of the merge's own.
 hosts = Table(
     "hosts",
     metadata,

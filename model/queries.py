@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from model.fields import Word
+from model.fields import Tags, Word
 from model.history import METRICS
 
 MAX_LIMIT = 10_000
@@ -89,6 +89,7 @@ class ListQuery(BaseModel):
     cluster_name: Word | None = None
     node_name: Word | None = None
     engine_type: Word | None = None
+    tag: Tags = Field([], description="of hosts that have this tag; given several times, all of them")
 
 
 class HostQuery(ListQuery):

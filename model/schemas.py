@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
-from model.fields import Age, Count, ExitCode, Metric, Name, Total, Word
+from model.fields import Age, Count, ExitCode, Metric, Name, Tags, Total, Word
 from model.times import AgentTime, EngineTime
 
 MAX_CONTAINERS = 2_000
@@ -153,6 +153,20 @@ Resolution = Annotated[
 ]
 
 
+class TagsIn(BaseModel):
+    """The tags that a host is to have, and no others."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tags: Tags
+
+
+class TagsOut(BaseModel):
+    """The tags that a host has now, in the order of their letters, each once."""
+
+    tags: list[str]
+
+
 class HostOut(BaseModel):
     """A host and its latest state, or the one that it had at the moment asked for."""
 
@@ -170,6 +184,7 @@ class HostOut(BaseModel):
     resolution: Resolution
     containers_count: int | None
     containers_running: int | None
+    tags: list[str] = Field(description="in the order of their letters")
     os: str | None
     kernel: str | None
     uptime_s: int | None

@@ -1,4 +1,4 @@
-"""Reads an intake's body: within its limits of size and time, decoded, and as bytes."""
+"""Reads a body: within its limits of size and time, decoded, and as bytes."""
 
 import zlib
 
@@ -10,6 +10,7 @@ from routers.headers import text, values
 
 MAX_REPORT_BYTES = 1 << 20
 MAX_BATCH_BYTES = 2 << 20
+MAX_TAGS_BYTES = 1 << 16
 
 _CLOSE = {"Connection": "close"}
 _FORMS = ("multipart/", "application/x-www-form-urlencoded")
@@ -38,7 +39,7 @@ async def read(request: Request, limit: int, *, any_type: bool = False) -> bytes
 def _check_type(value: str) -> None:
     kind, _, parameters = value.lower().partition(";")
     if kind.strip().startswith(_FORMS):
-        raise Failure(Code.UNSUPPORTED, "a form is not a report: send JSON")
+        raise Failure(Code.UNSUPPORTED, "not a form: send JSON")
     for parameter in parameters.split(";"):
         name, _, charset = parameter.partition("=")
         if name.strip() == "charset" and charset.strip(" \"'") not in ("utf-8", "utf8", "us-ascii"):

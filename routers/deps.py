@@ -43,10 +43,6 @@ async def _database(request: Request) -> Database:
     return state_of(request)["database"]
 
 
-async def _writer(request: Request) -> Writer:
-    return state_of(request)["writer"]
-
-
 async def _presence(request: Request) -> Presence:
     """Who counts as online at this moment, by the database's clock."""
     state = state_of(request)
@@ -65,5 +61,4 @@ def then_at(request: Request, at: datetime) -> Then:
 
 Config = Annotated[Settings, Depends(_settings)]
 Db = Annotated[Database, Depends(_database)]
-Writing = Annotated[Writer, Depends(_writer)]
 Online = Annotated[Presence, Depends(_presence)]

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from config.config import ROOT
 from model.envelope import Refused
-from model.schemas import SAMPLE, Batch, BatchItem, LegacyReport, Report
+from model.schemas import SAMPLE, Batch, BatchItem, LegacyReport, Report, TagsIn
 
 DASHBOARD = ROOT / "dashboard"
 TAGS = [
@@ -59,7 +59,13 @@ PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:",
     "Vary": "Accept",
 }
-_BODIES: dict[str, type[BaseModel]] = {"Report": Report, "LegacyReport": LegacyReport, "BatchItem": BatchItem}
+_BODIES: dict[str, type[BaseModel]] = {
+    "Report": Report,
+    "LegacyReport": LegacyReport,
+    "BatchItem": BatchItem,
+    "TagsIn": TagsIn,
+}
+_EXAMPLES: dict[str, Any] = {"Batch": {"reports": [SAMPLE]}, "TagsIn": {"tags": ["production", "web"]}}
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -68,8 +74,8 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def body(name: str) -> dict[str, Any]:
-    """The request body of an intake, which reads the raw bytes itself."""
-    example: dict[str, Any] = {"reports": [SAMPLE]} if name == "Batch" else SAMPLE
+    """The request body of a route that reads the raw bytes itself."""
+    example = _EXAMPLES.get(name, SAMPLE)
     content = {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 

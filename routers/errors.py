@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,6 +38,21 @@ def invalid(errors: Iterable[Any]) -> Failure:
     loc = ["a parameter"] if first.get("type") == "extra_forbidden" else first["loc"]
     path = ".".join(str(part) for part in loc)
     return Failure(Code.VALIDATION, f"{path}: {first['message']}"[:512], data={"errors": shown})
+
+
+def wrong_body(error: ValidationError) -> Failure:
+    """Tells what is wrong with a body: that it is no JSON, or which fields broke which rules."""
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    if errors and errors[0]["type"] == "json_invalid":
+        return unreadable(errors[0]["msg"])
+    return invalid({**one, "loc": one["loc"] or ("body",)} for one in errors)
+
+
+def unreadable(reason: str) -> Failure:
+    """A number of thousands of digits is JSON, though the parser gives up on it: what it breaks is a field's rule."""
+    if "number out of range" in reason:
+        return invalid([{"loc": ("body",), "type": "number", "msg": "a number has too many digits"}])
+    return Failure(Code.BAD_JSON, "the body is not JSON, not UTF-8, or nested too deep")
 
 
 def _shown(error: Any) -> dict[str, Any]:  # noqa: ANN401 - Pydantic's error dictionary

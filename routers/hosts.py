@@ -1,34 +1,32 @@
 """The hosts that operators ask for."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from database import hosts, past_hosts
+from database import hosts, past_hosts, tags
 from database.database import Database
 from database.details import unpacked
 from database.hosts import Presence
 from database.pages import Page
 from database.past import RESOLUTIONS
 from database.rows import HOST_DETAILS, Record
-from database.writer import ACK_TIMEOUT_S, Writer
-from model.envelope import Code, Envelope, Failure, ok, unavailable
+from model.envelope import Code, Envelope, Failure, ok
 from model.queries import MAX_ID, ContainerQuery, HostQuery
 from model.schemas import ContainerOut, HostOut
 from routers.answers import answer, listing
 from routers.containers import found as containers_found
-from routers.deps import Db, Online, Writing, state_of, then_at
+from routers.deps import Db, Online, state_of, then_at
 from routers.docs import LISTED, refusals
-from services.access import may_delete
+from routers.writes import allow, written
 from utils.utils import utc_text
 
 router = APIRouter(prefix="/api/hosts", tags=["hosts"])
 HostId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
-def shown(row: Record, seconds: int = 0, *, online: bool) -> dict[str, object]:
-    """A host as it travels; of a bucket of so many seconds, or of a report."""
+def shown(row: Record, seconds: int = 0, *, online: bool, has: list[str]) -> dict[str, object]:
+    """A host as it travels, with the tags it has; of a bucket of so many seconds, or of a report."""
     return {
         "id": row.id,
         "host_name": row.host_name,
@@ -44,6 +42,7 @@ def shown(row: Record, seconds: int = 0, *, online: bool) -> dict[str, object]:
         "resolution": RESOLUTIONS[seconds],
         "containers_count": row.containers_count,
         "containers_running": row.containers_running,
+        "tags": has,
         **unpacked(row.details, HOST_DETAILS),
     }
 
@@ -67,10 +66,10 @@ async def _found(
 ) -> tuple[Page, list[dict[str, object]]]:
     """A page of hosts and how they travel: of the present, or of a moment."""
     if query.at is None:
-        page = await db.read(hosts.page, query, presence)
-        return page, [shown(row, online=presence.holds(row)) for row in page.rows]
-    page = await db.read(past_hosts.page, query, then_at(request, query.at))
-    return page, [shown(row, row.seconds, online=bool(row.online)) for row in page.rows]
+        page, has = await db.read(tags.with_tags, hosts.page, query, presence)
+        return page, [shown(row, online=presence.holds(row), has=has.get(row.id, [])) for row in page.rows]
+    page, has = await db.read(tags.with_tags, past_hosts.page, query, then_at(request, query.at))
+    return page, [shown(row, row.seconds, online=bool(row.online), has=has.get(row.id, [])) for row in page.rows]
 
 
 @router.get("/{host_id}", operation_id="get_host", response_model=Envelope[HostOut], responses=refusals(404, 422, 503))
@@ -79,7 +78,8 @@ async def get_host(host_id: HostId, db: Db, presence: Online) -> Response:
     row = await db.read(hosts.get, host_id)
     if row is None:
         raise Failure(Code.NOT_FOUND, "no such host")
-    return answer(ok(shown(row, online=presence.holds(row))))
+    has = await db.read(tags.of, [host_id])
+    return answer(ok(shown(row, online=presence.holds(row), has=has.get(host_id, []))))
 
 
 @router.get(
@@ -99,27 +99,14 @@ async def list_host_containers(
 
 
 @router.delete("/{host_id}", operation_id="delete_host", status_code=204, responses=refusals(403, 404, 422, 503))
-async def delete_host(request: Request, host_id: HostId, db: Db, writer: Writing) -> Response:
+async def delete_host(request: Request, host_id: HostId, db: Db) -> Response:
     """Forgets a decommissioned host and frees its name; its rows go in the background.
 
     Only from the server's own machine, and not from a web page. `python manage.py host delete NAME` always works.
     """
-    peer = request.client.host if request.client else None
-    if not may_delete(peer, request.headers.get("origin")):
-        raise Failure(Code.FORBIDDEN, "only from the server's own machine, or by manage.py host delete")
-    if not await _forget(db, writer, host_id):
+    allow(request)
+    now = db.clock.now()
+    if not await written(request, lambda connection: hosts.hide(connection, host_id, now)):
         raise Failure(Code.NOT_FOUND, "no such host")
     state_of(request)["jobs"].purge_soon()
     return Response(status_code=204)
-
-
-async def _forget(db: Database, writer: Writer, host_id: int) -> bool:
-    """Hides the host between two batches; raises a Failure if that is not done by the deadline of a report."""
-    if not db.ready or db.seen.status in ("down", "read_only"):
-        raise unavailable()
-    now = db.clock.now()
-    hidden = writer.run(lambda connection: hosts.hide(connection, host_id, now))
-    try:
-        return await asyncio.wait_for(hidden, ACK_TIMEOUT_S)
-    except TimeoutError:
-        raise unavailable("the outcome was not known in time; look for the host", Code.COMMIT_UNKNOWN) from None

@@ -16,7 +16,7 @@ from routers.answers import answer
 from routers.bodies import MAX_BATCH_BYTES, MAX_REPORT_BYTES, read
 from routers.deps import state_of
 from routers.docs import body, refusals
-from routers.errors import invalid, log_refusal
+from routers.errors import log_refusal, unreadable, wrong_body
 from routers.headers import values
 from services.oddities import MAX_SKEW_S, oddities
 from utils.utils import SECOND, local_second
@@ -104,23 +104,9 @@ def _parse(model: type[R], request: Request, raw: bytes) -> R:
     try:
         report = model.model_validate_json(raw, context={"zone": state_of(request)["zone"]})
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise wrong_body(error) from None
     _trace(raw)
     return report
-
-
-def _invalid(error: ValidationError) -> Failure:
-    errors = error.errors(include_url=False, include_context=False, include_input=False)
-    if errors and errors[0]["type"] == "json_invalid":
-        return _unreadable(errors[0]["msg"])
-    return invalid({**one, "loc": one["loc"] or ("body",)} for one in errors)
-
-
-def _unreadable(reason: str) -> Failure:
-    """A number of thousands of digits is JSON, though the parser gives up on it: what it breaks is a field's rule."""
-    if "number out of range" in reason:
-        return invalid([{"loc": ("body",), "type": "number", "msg": "a number has too many digits"}])
-    return Failure(Code.BAD_JSON, "the body is not JSON, not UTF-8, or nested too deep")
 
 
 def _trace(raw: bytes) -> None:
@@ -154,9 +140,9 @@ def _reports(raw: bytes) -> list[Any]:
     try:
         return Batch.model_validate(from_json(raw)).reports
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise wrong_body(error) from None
     except ValueError as error:
-        raise _unreadable(str(error)) from None
+        raise unreadable(str(error)) from None
 
 
 async def _one(request: Request, item: object) -> dict[str, Any]:
@@ -165,7 +151,7 @@ async def _one(request: Request, item: object) -> dict[str, Any]:
         report = BatchItem.model_validate(item, context={"zone": state_of(request)["zone"]})
         stored = await state_of(request)["writer"].submit(report, report.idempotency_key)
     except ValidationError as error:
-        return _refused(request, _invalid(error))
+        return _refused(request, wrong_body(error))
     except Failure as failure:
         return _refused(request, failure)
     _note(request, report)

@@ -66,7 +66,7 @@ def test_a_clock_that_is_wrong_moves_to_where_the_answer_allows(hand: Hand) -> N
 
 def held(sampled_at: int = BEFORE, last_seen: int = BEFORE) -> Held:
     """What a locked host's row tells."""
-    return Held(sampled_at, last_seen, 10.0)
+    return Held(sampled_at, last_seen, 10.0, "h")
 
 
 def prepared(received_at: int, age_s: int = 0) -> Prepared:

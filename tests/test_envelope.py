@@ -63,10 +63,10 @@ def exploding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @every_operation
 def test_good_input_gets_the_documented_envelope(call: Callable[..., httpx.Response], operation: Operation) -> None:
-    body = {"reports": [SAMPLE]} if "batch" in operation[1] else SAMPLE
+    body = {"reports": [SAMPLE]} if "batch" in operation[1] else SAMPLE if operation[0] == "POST" else {"tags": ["x"]}
     answer = (
         call(operation, json=body)
-        if operation[0] == "POST"
+        if operation[0] in ("POST", "PUT")
         else call(operation, 404 if operation[0] == "DELETE" else 1)
     )
     assert answer.status_code == (404 if operation[0] == "DELETE" else 200)
@@ -94,7 +94,8 @@ def test_bad_parameters_are_refused_where_there_are_any(
     "host_id", ["0", "-1", "x", "1.5", "9223372036854775808", "9" * 500, "%00", "404", "%EF%BC%91"]
 )
 def test_bad_host_id_is_refused(call: Callable[..., httpx.Response], operation: Operation, host_id: str) -> None:
-    assert envelope(call(operation, host_id), operation)["resultCode"] in ("VALIDATION", "NOT_FOUND")
+    options: dict[str, Any] = {"json": {"tags": []}} if operation[0] == "PUT" else {}
+    assert envelope(call(operation, host_id, **options), operation)["resultCode"] in ("VALIDATION", "NOT_FOUND")
 
 
 @every_operation
@@ -151,10 +152,12 @@ def test_unknown_path_is_not_found(sqlite: Service, path: str, method: str) -> N
 
 @pytest.mark.parametrize("path", PATHS)
 def test_trailing_slash_is_accepted_and_nothing_redirects(sqlite: Service, path: str) -> None:
-    method = "POST" if ("POST", path) in operations() else "GET"
+    method = next(one for one in ("POST", "GET", "PUT") if (one, path) in operations())
     options: dict[str, Any] = {"params": {"host_id": 1}} if path in WITH_HOST else {}
     if method == "POST":
         options["json"] = {"reports": []} if "batch" in path else SAMPLE
+    if method == "PUT":
+        options["json"] = {"tags": []}
     answer = sqlite.client.request(method, path.format(host_id=1).rstrip("/") + "/", **options)
     assert answer.status_code == 200
 

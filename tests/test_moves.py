@@ -47,7 +47,7 @@ class Table:
 
     def lock_hosts(self, _connection: Connection, ids: list[int], *, skip_locked: bool) -> dict[int, Held]:
         self.wrote["locked"] = (ids, skip_locked)
-        return {id_: Held(None, None, None) for id_ in ids if id_ in self.held}
+        return {id_: Held(None, None, None, "h") for id_ in ids if id_ in self.held}
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the four statements
         return lambda _connection, rows, *packet: self.wrote.update({name: (list(rows), *packet)})
@@ -59,37 +59,37 @@ class Table:
 
 
 def test_a_hosts_first_report_is_its_state() -> None:
-    row = moved(Held(None, None, None), prepared())
+    row = moved(Held(None, None, None, "h"), prepared())
     assert list(row.values())[: 2 + len(HOST)] == [7, 1, *HOST]
     assert (row["sampled_at"], row["containers_count"], row["containers_running"]) == (time_text(T0), 3, 2)
     assert (row["interval_s"], row["last_seen"], row["expected_by"]) == (None, time_text(T0), time_text(T0))
 
 
 def test_a_later_report_moves_the_host_and_teaches_its_interval() -> None:
-    row = moved(Held(T0 - 30 * SECOND, T0 - 30 * SECOND, None), prepared())
+    row = moved(Held(T0 - 30 * SECOND, T0 - 30 * SECOND, None, "h"), prepared())
     assert (row["moves"], row["interval_s"], row["last_seen"]) == (1, 30.0, time_text(T0))
     assert row["expected_by"] == time_text(T0 + 90 * SECOND)
 
 
 def test_an_older_report_moves_presence_alone() -> None:
-    row = moved(Held(T0, T0, 10.0), prepared(sampled_at=T0 - 1, received_at=T0 + 5), now=T0 + 5)
+    row = moved(Held(T0, T0, 10.0, "h"), prepared(sampled_at=T0 - 1, received_at=T0 + 5), now=T0 + 5)
     assert row["moves"] == 0
     assert {row[name] for name in MOVE[2:-2]} == {None}
     assert (row["last_seen"], row["expected_by"]) == (time_text(T0 + 5), time_text(T0 + 5 + 30 * SECOND))
 
 
 def test_a_report_of_the_same_moment_moves_the_host() -> None:
-    row = moved(Held(T0, T0, 10.0), prepared())
+    row = moved(Held(T0, T0, 10.0, "h"), prepared())
     assert (row["moves"], row["interval_s"]) == (1, 10.0)
 
 
 def test_presence_never_goes_back() -> None:
-    assert moved(Held(T0 - 9, T0 + 5, None), prepared())["last_seen"] == time_text(T0 + 5)
+    assert moved(Held(T0 - 9, T0 + 5, None, "h"), prepared())["last_seen"] == time_text(T0 + 5)
 
 
 @pytest.mark.parametrize(("ahead", "believed"), [(MINUTE, True), (MINUTE + 1, False)])
 def test_a_host_of_the_far_future_is_set_back(ahead: int, believed: bool) -> None:  # noqa: FBT001 - a case
-    row = moved(Held(T0 + ahead, T0 + ahead, 10.0), prepared())
+    row = moved(Held(T0 + ahead, T0 + ahead, 10.0, "h"), prepared())
     assert row["moves"] == (0 if believed else 1)
     assert row["last_seen"] == time_text(T0 + ahead if believed else T0)
 
@@ -97,12 +97,12 @@ def test_a_host_of_the_far_future_is_set_back(ahead: int, believed: bool) -> Non
 def test_the_newest_of_a_batch_is_the_state_whatever_their_order() -> None:
     newest = prepared(sampled_at=T0 + 2 * SECOND)
     reports = [prepared(), newest, prepared(sampled_at=T0 + SECOND)]
-    row = moved(Held(None, None, None), *reports)
+    row = moved(Held(None, None, None, "h"), *reports)
     assert (row["sampled_at"], row["interval_s"]) == (time_text(newest.sampled_at), 2.0)
 
 
 def test_an_interval_may_be_less_than_a_second() -> None:
-    row = moved(Held(T0 - SECOND // 2, T0 - SECOND // 2, None), prepared())
+    row = moved(Held(T0 - SECOND // 2, T0 - SECOND // 2, None, "h"), prepared())
     assert (row["interval_s"], row["expected_by"]) == (0.5, time_text(T0 + 3 * SECOND // 2))
 
 
@@ -140,6 +140,15 @@ def test_a_deleted_host_is_told() -> None:
     with pytest.raises(batch.HostGone) as gone:
         table.write(prepared(7), prepared(9))
     assert gone.value.args == ({9},)
+    assert table.wrote.keys() == {"locked"}
+
+
+def test_a_renamed_host_is_told() -> None:
+    table, other = Table(7, 8), prepared(8)
+    other.host_name = "before"
+    with pytest.raises(batch.HostGone) as gone:
+        table.write(prepared(7), other)
+    assert gone.value.args == ({8},)
     assert table.wrote.keys() == {"locked"}
 
 

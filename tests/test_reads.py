@@ -29,7 +29,7 @@ def test_host_has_the_owners_columns_and_its_state(service: Service) -> None:
     service.post({**SAMPLE, "host": {**SAMPLE["host"], "host_name": "columns"}})
     host = one_host(service, "columns")
     owners = {**SAMPLE["host"], "host_name": "columns", "get_datetime": "2025-06-23T03:02:50"}
-    own = {"status": "online", "containers_count": 2, "containers_running": 1}
+    own = {"status": "online", "containers_count": 2, "containers_running": 1, "tags": []}
     assert {**host, **owners, **own} == host
     assert host.keys() == {*owners, *own, "id", "last_seen", "sampled_at", "resolution", *HOST_DETAILS}
     assert service.data(f"/api/hosts/{host['id']}") == host

@@ -61,7 +61,14 @@ def filled(store: Target, days: int = 5) -> None:
 def test_raw_rows_go_once_they_are_aggregated_and_old(store: Target) -> None:
     filled(store)
     now = START + timedelta(days=5)
-    assert expire(store, now) == {"containers": 0, "reports": 0, "rollup_60": 0, "rollup_600": 0, "rollup_3600": 0}
+    assert expire(store, now) == {
+        "containers": 0,
+        "reports": 0,
+        "rollup_60": 0,
+        "rollup_600": 0,
+        "rollup_3600": 0,
+        "events": 0,
+    }
     roll(store, now)
     hourly = counts(store)[4]
     # Of busy 8 reports are older than three days; of silent the older one: its newest is its state.
@@ -71,6 +78,7 @@ def test_raw_rows_go_once_they_are_aggregated_and_old(store: Target) -> None:
         "rollup_60": 0,
         "rollup_600": 0,
         "rollup_3600": 0,
+        "events": 0,
     }
     assert counts(store)[:2] == [26, 13]
     assert counts(store)[4] == hourly
@@ -105,7 +113,15 @@ def test_each_tier_is_kept_as_long_as_it_says(store: Target) -> None:
     now = START + timedelta(days=20)
     roll(store, now)
     before = counts(store)
-    removed = expire(store, now, retention_raw_days=0, retention_1m_days=1, retention_10m_days=2, retention_1h_days=0)
+    removed = expire(
+        store,
+        now,
+        retention_raw_days=0,
+        retention_1m_days=1,
+        retention_10m_days=2,
+        retention_1h_days=0,
+        events_retention_days=0,
+    )
     assert removed.keys() == {"rollup_60", "rollup_600"}
     after = counts(store)
     assert after[:2] == before[:2]
@@ -162,3 +178,13 @@ def test_the_job_removes_while_the_service_runs(
         time.sleep(0.5)
         assert service.log.count("clock_jumped") == 1
         assert service.sql("SELECT COUNT(*) FROM containers") == [(1,)]
+
+
+def test_events_go_when_they_are_a_year_old(store: Target) -> None:
+    filled(store)
+    roll(store, START + timedelta(days=9))
+    known = store.sql("SELECT COUNT(*) FROM events")[0][0]
+    early = store.sql("SELECT COUNT(*) FROM events WHERE at < :t", t=str(START + timedelta(days=1)))[0][0]
+    assert 0 < early < known
+    assert expire(store, START + timedelta(days=366))["events"] == early
+    assert store.sql("SELECT COUNT(*) FROM events") == [(known - early,)]

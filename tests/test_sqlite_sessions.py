@@ -265,7 +265,7 @@ def test_a_batchs_rows_are_taken_apart_by_what_the_library_has(
     with one.engine.begin() as connection:
         batch.write(connection, one.dialect, [made], packet=0, now=at, skip_locked=False)
         held = one.dialect.lock_hosts(connection, [7], skip_locked=False)
-    assert held == {7: Held(at, at, None)}
+    assert held == {7: Held(at, at, None, "h")}
     stored = one.sql("SELECT container_name, host_id, sampled_at, cpu_percentage FROM containers ORDER BY id")
     assert stored == [(name, 7, "2025-06-15 15:06:40.999999", None) for name in NAMES]
     one.engine.dispose()

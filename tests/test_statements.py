@@ -117,7 +117,7 @@ def test_locked_hosts_come_with_what_decides_their_move(target: Target, skip_loc
     written(target, lambda connection: target.dialect.update_hosts(connection, [move]))
     with target.engine.begin() as connection:
         held = target.dialect.lock_hosts(connection, [4, 5, 6, 99], skip_locked=skip_locked)
-    assert held == {4: Held(T0 + 1, T0 + 2, 30.5), 5: Held(None, None, None)}
+    assert held == {4: Held(T0 + 1, T0 + 2, 30.5, "h4"), 5: Held(None, None, None, "h5")}
 
 
 def test_the_databases_clock_is_utc(target: Target) -> None:

@@ -172,10 +172,10 @@ def test_hosts_are_moved_in_one_statement() -> None:
 
 @pytest.mark.parametrize(("skip_locked", "end"), [(False, "(7,8) FOR UPDATE"), (True, "(7,8) FOR UPDATE SKIP LOCKED")])
 def test_hosts_are_locked_in_one_statement(skip_locked: bool, end: str) -> None:  # noqa: FBT001 - a case
-    line = Line("[[7, 1, 2, 3.5], [8, null, null, null]]")
+    line = Line('[[7, 1, 2, 3.5, "a"], [8, null, null, null, "b"]]')
     held = text.Statements().lock_hosts(connection(line), [7, 8], skip_locked=skip_locked)
     assert line.sent == [text.LOCK[:-1] + end]
-    assert held == {7: Held(1, 2, 3.5), 8: Held(None, None, None)}
+    assert held == {7: Held(1, 2, 3.5, "a"), 8: Held(None, None, None, "b")}
 
 
 def test_no_host_is_held_where_none_is_found() -> None:

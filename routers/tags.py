@@ -1,0 +1,39 @@
+"""The tags that operators give to hosts."""
+
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+
+from database import tags
+from model.envelope import Code, Envelope, Failure, ok
+from model.schemas import TagsIn, TagsOut
+from routers.answers import answer
+from routers.bodies import MAX_TAGS_BYTES, read
+from routers.docs import body, refusals
+from routers.errors import wrong_body
+from routers.hosts import HostId
+from routers.writes import allow, written
+
+router = APIRouter(prefix="/api/hosts", tags=["hosts"])
+
+
+@router.put(
+    "/{host_id}/tags",
+    operation_id="put_host_tags",
+    response_model=Envelope[TagsOut],
+    responses=refusals(403, 404, 408, 413, 415, 422, 503),
+    openapi_extra=body("TagsIn"),
+)
+async def put_host_tags(request: Request, host_id: HostId) -> Response:
+    """Gives a host these tags and no others: the words by which lists may be filtered.
+
+    Only from the server's own machine, and not from a web page. `python manage.py host tag` always works.
+    """
+    allow(request)
+    try:
+        asked = TagsIn.model_validate_json(await read(request, MAX_TAGS_BYTES))
+    except ValidationError as error:
+        raise wrong_body(error) from None
+    given = await written(request, lambda connection: tags.put(connection, host_id, asked.tags))
+    if given is None:
+        raise Failure(Code.NOT_FOUND, "no such host")
+    return answer(ok({"tags": given}, f"tag_count: {len(given)}"))

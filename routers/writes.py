@@ -1,0 +1,33 @@
+"""What operators may change, and how: between two batches of the writer, by the deadline of a report."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from database.writer import ACK_TIMEOUT_S
+from model.envelope import Code, Failure, unavailable
+from routers.deps import state_of
+from services.access import may_delete
+
+T = TypeVar("T")
+
+
+def allow(request: Request) -> None:
+    """Raises FORBIDDEN unless it comes from the server's own machine, and not from a web page."""
+    peer = request.client.host if request.client else None
+    if not may_delete(peer, request.headers.get("origin")):
+        raise Failure(Code.FORBIDDEN, "only from the server's own machine, or by python manage.py host")
+
+
+async def written(request: Request, job: Callable[[Any], T]) -> T:
+    """Runs a job's statements and commits them; raises a Failure if that is not done by the deadline of a report."""
+    database = state_of(request)["database"]
+    if not database.ready or database.seen.status in ("down", "read_only"):
+        raise unavailable()
+    future = state_of(request)["writer"].run(job)
+    try:
+        return await asyncio.wait_for(future, ACK_TIMEOUT_S)
+    except TimeoutError:
+        raise unavailable("the outcome was not known in time; look for the host", Code.COMMIT_UNKNOWN) from None

@@ -22,10 +22,11 @@ from config.config import ROOT, ConfigError, Settings, load, zone_of
 from database.database import Database, StartRefused
 from database.writer import Writer
 from logger import Throttle, event
-from routers import containers, docs, errors, history, hosts, operations, resources
+from routers import containers, docs, errors, history, hosts, operations, resources, storage
 from routers.deps import State
 from routers.express import Service
 from services.jobs import Jobs
+from services.storage import Storage
 from utils.limits import allow_connections
 
 log = logging.getLogger("main")
@@ -85,7 +86,14 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for router in (resources.router, hosts.router, containers.router, history.router, operations.router):
+    for router in (
+        resources.router,
+        hosts.router,
+        containers.router,
+        history.router,
+        storage.router,
+        operations.router,
+    ):
         app.include_router(router)
     docs.mount(app, docs=settings.app.docs)
     errors.register(app)
@@ -111,6 +119,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             database=database,
             writer=writer,
             jobs=jobs,
+            storage=Storage(settings, database),
             refusals=Throttle(),
             oddities=Throttle(),
             started=time.monotonic(),

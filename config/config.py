@@ -38,6 +38,7 @@ SHOWN = {
         "retention_1m_days",
         "retention_10m_days",
         "retention_1h_days",
+        "max_database_gib",
     ),
 }
 Texts = dict[str, dict[str, str]]

@@ -16,6 +16,7 @@ from config.kinds import (
     Count,
     CountFromOne,
     Flag,
+    Gib,
     Headers,
     Level,
     LogFile,
@@ -116,13 +117,14 @@ class Security(Section):
 
 
 class Monitoring(Section):
-    """[monitoring]: how hosts are judged, and for how many days what is kept; 0 is for ever."""
+    """[monitoring]: how hosts are judged, for how many days what is kept (0: for ever), and in what size."""
 
     offline_after_s: Seconds = 180.0
     retention_raw_days: Count = 3
     retention_1m_days: Count = 14
     retention_10m_days: Count = 90
     retention_1h_days: Count = 730
+    max_database_gib: Gib = 0.0
 
 
 class Settings(Section):

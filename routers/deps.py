@@ -12,6 +12,7 @@ from database.hosts import Presence
 from database.writer import Writer
 from logger import Throttle
 from services.jobs import Jobs
+from services.storage import Storage
 from utils.utils import moment
 
 
@@ -23,6 +24,7 @@ class State(TypedDict):
     database: Database
     writer: Writer
     jobs: Jobs
+    storage: Storage
     refusals: Throttle
     oddities: Throttle
     started: float

@@ -59,6 +59,7 @@ OTHER: dict[tuple[str, str], tuple[str, object]] = {
     ("monitoring", "retention_1m_days"): ("1", 1),
     ("monitoring", "retention_10m_days"): ("2", 2),
     ("monitoring", "retention_1h_days"): ("3", 3),
+    ("monitoring", "max_database_gib"): ("0.5", 0.5),
 }
 
 

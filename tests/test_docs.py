@@ -26,6 +26,7 @@ OPERATIONS = {
     "list_host_containers": "GET /api/hosts/{host_id}/containers",
     "list_containers": "GET /api/containers",
     "get_history": "GET /api/history",
+    "get_storage": "GET /api/storage",
     "health": "GET /health",
     "live": "GET /health/live",
     "config": "GET /config",

@@ -22,10 +22,23 @@ from config.config import ROOT, ConfigError, Settings, load, zone_of
 from database.database import Database, StartRefused
 from database.writer import Writer
 from logger import Throttle, event
-from routers import containers, diff, docs, errors, events, history, hosts, operations, resources, tags
+from routers import (
+    containers,
+    diff,
+    docs,
+    errors,
+    events,
+    history,
+    hosts,
+    operations,
+    resources,
+    storage,
+    tags,
+)
 from routers.deps import State
 from routers.express import Service
 from services.jobs import Jobs
+from services.storage import Storage
 from utils.limits import allow_connections
 
 log = logging.getLogger("main")
@@ -85,7 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for noun in (resources, hosts, tags, containers, history, events, diff, operations):
+    for noun in (resources, hosts, tags, containers, history, events, diff, storage, operations):
         app.include_router(noun.router)
     docs.mount(app, docs=settings.app.docs)
     errors.register(app)
@@ -111,6 +124,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             database=database,
             writer=writer,
             jobs=jobs,
+            storage=Storage(settings, database),
             refusals=Throttle(),
             oddities=Throttle(),
             started=time.monotonic(),

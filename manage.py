@@ -27,7 +27,20 @@ from database.faults import Fault, classify
 from demo import past
 from demo.load import MAX_UNANSWERED, Load
 from model.fields import MAX_TAGS, Name, Tag
+from model.widths import WIDTHS
+from services.forecast import Fleet, forecast, told
 from utils.limits import allow_connections
+
+
+class Finite(click.FloatRange):
+    """A number of a range: click's own takes `nan`, which no bound refuses."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - click's
+        """Reads it; fails as click's own does."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail("should be a number", param, ctx)
+        return number
 
 
 @click.group()
@@ -149,6 +162,25 @@ def host_tag(name: str, changes: list[tuple[str, str]]) -> None:
     click.echo("\n".join(sorted(known)) or "no tags")
 
 
+@cli.group("retention")
+def retention_commands() -> None:
+    """Look after how much is kept."""
+
+
+@retention_commands.command("plan")
+@click.option("--hosts", "count", type=click.IntRange(1, 100_000), default=1_000, show_default=True)
+@click.option("--containers", type=click.IntRange(0, 2_000), default=20, show_default=True, help="Of each host.")
+@click.option("--interval", type=Finite(1, 86_400), default=10, show_default=True, help="Seconds between reports.")
+@click.option("--engine", type=click.Choice(sorted(WIDTHS)), help="Without it the configured one.")
+def retention_plan(count: int, containers: int, interval: float, engine: str | None) -> None:
+    """Foretell how large the database becomes with the configured retention; needs none."""
+    settings = _settings()
+    chosen = engine or settings.engine_kind
+    click.echo(f"{count} hosts with {containers} containers, every {interval:g} s, on {chosen}:\n")
+    for line in told(forecast(Fleet(count, containers, interval), settings.monitoring, chosen)):
+        click.echo(line)
+
+
 @cli.command("backup")
 @click.argument("file", type=click.Path(path_type=Path))
 def backup(file: Path) -> None:
@@ -187,17 +219,6 @@ def demo(count: int, containers: int, hours: int, every: int) -> None:
             except past.NotEmpty:
                 raise click.ClickException("the database has hosts already; name another one in DATABASE_URL") from None
     click.echo(f"{plan.total} reports of {count} hosts are stored")
-
-
-class Finite(click.FloatRange):
-    """A number of a range: click's own takes `nan`, which no bound refuses."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - click's
-        """Reads it; fails as click's own does."""
-        number = float(super().convert(value, param, ctx))
-        if math.isnan(number):
-            self.fail("should be a number", param, ctx)
-        return number
 
 
 def _address(_context: click.Context, _option: click.Parameter, text: str) -> str:

@@ -1,8 +1,9 @@
 """The past, measured: `python -m benchmarks.past` fills a day of 20 hosts with 20 containers at 10 s and aggregates it.
 
-It prints how fast the job aggregates, what a sample costs on disk as a row and in the aggregates, and how long
-`/api/history` takes for an hour and a day of a container, of its host, and of sums over containers. BENCH_HOURS fills
-more or less than a day, BENCH_ENGINES=sqlite,mysql narrows it.
+It prints how fast the job aggregates, what a sample costs on disk as a row and in the aggregates, how long
+`/api/history` takes for an hour and a day of a container, of its host, and of sums over containers, and the bytes of a
+row of each table, from which `model/widths.py` has its figures. BENCH_HOURS and BENCH_HOSTS fill more or less,
+BENCH_ENGINES=sqlite,mysql narrows it.
 """
 
 import os
@@ -26,17 +27,20 @@ from database.dialect import Dialect, Role, dialect_for
 from database.host_ids import HostIds
 from database.rows import Prepared, prepare
 from model.history import METRICS, TIERS
+from model.models import metadata
 from model.schemas import Report
 from tests.service import settings_for
 from utils.utils import SECOND, moment
 
 HOURS = int(os.environ.get("BENCH_HOURS", "24"))
-HOSTS, CONTAINERS, PERIOD_S = 20, 20, 10
+HOSTS, CONTAINERS, PERIOD_S = int(os.environ.get("BENCH_HOSTS", "20")), 20, 10
 SECONDS = 3
 CLUSTER = "past"
 # Days for which each tier is kept by default, and days of a month: what a month of samples leaves in it.
 KEPT_DAYS, MONTH_DAYS = (14, 90, 730), 30
 SPANS = {"1 h": 3_600, "1 d": 86_400}
+# Of the coarser tiers a run has too few rows; they are those of the finest.
+WEIGHED = ("reports", "containers", "rollup_60")
 TARGETS_MS = {"container": "< 100", "host": "< 60"}
 
 
@@ -72,6 +76,8 @@ def _engine(name: str, folder: Path) -> Iterator[tuple[str, str, str, str]]:
                     yield store.title, f"`/api/history`, a {whose}, {span}", figure, TARGETS_MS[whose]
             for line in _sums(server.url):
                 yield store.title, *line
+        for table, width in _widths(url).items():
+            yield store.title, f"a row of `{table}`", f"{width:.0f} bytes", ""
 
 
 def _sums(url: str) -> Iterator[tuple[str, str, str]]:
@@ -154,6 +160,29 @@ def _month(engine: Engine, before: int) -> float:
     kept = sum(min(days, MONTH_DAYS) * 86_400 / seconds for seconds, days in zip(TIERS, KEPT_DAYS, strict=True))
     samples = MONTH_DAYS * 86_400 / PERIOD_S
     return (_bytes(engine) - before) / made * kept / samples / len(METRICS)
+
+
+def _widths(url: str) -> dict[str, float]:
+    """Bytes a row of each table that time fills, its indexes included; it is the end of the database."""
+    dialect = dialect_for(settings_for(url, Path()))
+    engine = dialect.engine(Role("widths", size=2, read_timeout_s=600))
+    with engine.connect() as connection:
+        names = [table.name for table in reversed(metadata.sorted_tables)]
+        rows = {name: int(connection.scalar(text(f"SELECT COUNT(*) FROM {name}")) or 0) for name in names}  # noqa: S608
+        sizes = dialect.used(connection, fresh=True).tables or dict(_dropped(connection, dialect, names))
+        connection.rollback()
+    engine.dispose()
+    return {name: sizes[name] / rows[name] for name in WEIGHED}
+
+
+def _dropped(connection: Connection, dialect: Dialect, names: list[str]) -> Iterator[tuple[str, int]]:
+    """What becomes free as one table after the other is dropped, which SQLite takes back at the end."""
+    before = dialect.used(connection, fresh=True).bytes
+    for name in names:
+        connection.execute(text(f"DROP TABLE {name}"))
+        after = dialect.used(connection, fresh=True).bytes
+        yield name, before - after
+        before = after
 
 
 def _bytes(engine: Engine) -> int:

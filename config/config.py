@@ -39,6 +39,7 @@ SHOWN = {
         "retention_10m_days",
         "retention_1h_days",
         "events_retention_days",
+        "max_database_gib",
     ),
 }
 Texts = dict[str, dict[str, str]]

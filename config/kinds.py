@@ -106,6 +106,7 @@ def _web_url(url: SecretStr | None) -> SecretStr | None:
 Flag = Annotated[bool, Field(description="true or false (yes/no, on/off and 1/0 are understood too)")]
 Count = Annotated[int, Field(ge=0, description="a whole number, 0 or more")]
 CountFromOne = Annotated[int, Field(ge=1, description="a whole number, 1 or more")]
+Gib = Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number of GiB, 0 or more")]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number of seconds above 0")]
 Text = Annotated[str, Field(description="any text")]
 Name = Annotated[str, Field(min_length=1, description="a text that is not empty")]

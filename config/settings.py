@@ -16,6 +16,7 @@ from config.kinds import (
     Count,
     CountFromOne,
     Flag,
+    Gib,
     Headers,
     Level,
     LogFile,
@@ -117,7 +118,7 @@ class Security(Section):
 
 
 class Monitoring(Section):
-    """[monitoring]: how hosts are judged, and for how many days what is kept; 0 is for ever."""
+    """[monitoring]: how hosts are judged, for how many days what is kept (0: for ever), and in what size."""
 
     offline_after_s: Seconds = 180.0
     retention_raw_days: Count = 3
@@ -126,6 +127,7 @@ class Monitoring(Section):
     retention_1h_days: Count = 730
     events_retention_days: Count = 365
     webhook_url: WebhookUrl = None
+    max_database_gib: Gib = 0.0
 
 
 class Settings(Section):

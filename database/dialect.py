@@ -54,6 +54,13 @@ class Held(NamedTuple):
     host_name: str
 
 
+class Used(NamedTuple):
+    """Bytes of pages that hold something, in all and of each table with its indexes; no tables: nobody can tell."""
+
+    bytes: int
+    tables: dict[str, int]
+
+
 class Dialect(Finisher, Protocol):
     """What an engine has to bring: connections, facts, and the five statements of a batch."""
 
@@ -65,6 +72,13 @@ class Dialect(Finisher, Protocol):
 
     def facts(self, connection: Connection) -> ServerFacts:
         """What the server says of itself."""
+
+    def used(self, connection: Connection, *, fresh: bool) -> Used:
+        """How large the database is; pages that were freed do not count.
+
+        `fresh` has the engine look anew where it would tell what it remembers, which a server that only reads refuses
+        and which ends the transaction. Without it what was written or removed lately may be missing.
+        """
 
     def lock_hosts(self, connection: Connection, ids: Sequence[int], *, skip_locked: bool) -> dict[int, Held]:
         """Locks those of the ids that are hosts, in their order: the only lock order there is.

@@ -13,6 +13,7 @@ from database.past import Then
 from database.writer import Writer
 from logger import Throttle
 from services.jobs import Jobs
+from services.storage import Storage
 from utils.utils import EPOCH, moment
 
 
@@ -24,6 +25,7 @@ class State(TypedDict):
     database: Database
     writer: Writer
     jobs: Jobs
+    storage: Storage
     refusals: Throttle
     oddities: Throttle
     started: float

@@ -17,10 +17,11 @@ from config.settings import Settings
 from database import hosts, leases, presence, retention, rollups
 from database.database import Database
 from database.presence import Call, Turn
-from database.retention import Progress
+from database.retention import Expire, Progress
 from database.writer import Writer
 from logger import event
 from services import webhook
+from services.guard import Guard
 from services.presence import Watch
 from services.retention import Trust, expiries
 from services.webhook import Pauses
@@ -53,6 +54,8 @@ class Jobs:
         self._deleted = asyncio.Event()
         self._trust, self._trusted = Trust(), True
         self._watch, self._pauses = Watch(settings.monitoring.offline_after_s), Pauses()
+        limit_gib = self._monitoring.max_database_gib
+        self._guard = Guard(limit_gib, database, self._holds, self._expire) if limit_gib else None
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._every("purge", PURGE_EVERY_S, self._purge, self._deleted)),
@@ -97,17 +100,26 @@ class Jobs:
         now = moment(self._database.clock.now())
         if not self._database.is_up or not self._believes(now):
             return
-        removed: Counter[str] = Counter()
-        for name, expire in expiries(self._monitoring, now):
-            after: int | None = 0
-            while after is not None:
-                sweep = partial(retention.sweep, expire=expire, after=after)
-                progress = await self._writer.run(self._guarded(sweep, Progress(0, None)))
-                removed[name] += progress.removed
-                after = progress.after
-                await asyncio.sleep(PAUSE_S)
+        removed = Counter({name: await self._expire(expire) for name, expire in expiries(self._monitoring, now)})
         if removed.total():
             logger.info(event("expired", **removed))
+        if self._guard:
+            await self._guard.keep(now)
+
+    async def _holds(self) -> bool:
+        return await self._writer.run(self._guarded(lambda _connection: True, otherwise=False))
+
+    async def _expire(self, expire: Expire) -> int:
+        """Removes all that one statement finds; gives how many rows went."""
+        removed, after = 0, 0
+        while True:
+            sweep = partial(retention.sweep, expire=expire, after=after)
+            progress = await self._writer.run(self._guarded(sweep, Progress(0, None)))
+            removed += progress.removed
+            await asyncio.sleep(PAUSE_S)
+            if progress.after is None:
+                return removed
+            after = progress.after
 
     def _believes(self, now: datetime) -> bool:
         believed = self._trust.believes(now, time.monotonic())

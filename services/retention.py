@@ -15,17 +15,30 @@ SLACK = timedelta(minutes=1)
 
 def expiries(monitoring: Monitoring, now: datetime) -> Iterator[tuple[str, Expire]]:
     """What is removed of which table, in the order in which it may be; what is kept for ever is left out."""
-    if monitoring.retention_raw_days:
-        cutoff = now - timedelta(days=monitoring.retention_raw_days)
-        yield "containers", partial(retention.expire_containers, cutoff=cutoff)
-        yield "reports", partial(retention.expire_reports, cutoff=cutoff, now=now)
-    kept_days = (monitoring.retention_1m_days, monitoring.retention_10m_days, monitoring.retention_1h_days)
-    for seconds, days in zip(TIERS, kept_days, strict=True):
+    for name, days in kept_days(monitoring).items():
         if days:
-            cutoff = now - timedelta(days=days)
-            yield f"rollup_{seconds}", partial(retention.expire_buckets, seconds=seconds, cutoff=cutoff)
+            yield from removals(name, now - timedelta(days=days), now).items()
     if monitoring.events_retention_days:
         yield "events", partial(retention.expire_events, cutoff=now - timedelta(days=monitoring.events_retention_days))
+
+
+def kept_days(monitoring: Monitoring) -> dict[str, int]:
+    """For how many days the reports, with their containers, and the aggregates are kept; 0: for ever."""
+    tiers = (monitoring.retention_1m_days, monitoring.retention_10m_days, monitoring.retention_1h_days)
+    return {"reports": monitoring.retention_raw_days} | {
+        f"rollup_{seconds}": days for seconds, days in zip(TIERS, tiers, strict=True)
+    }
+
+
+def removals(name: str, cutoff: datetime, now: datetime) -> dict[str, Expire]:
+    """How what is older goes, of the reports with their containers or of one tier of aggregates."""
+    if name == "reports":
+        return {
+            "containers": partial(retention.expire_containers, cutoff=cutoff),
+            "reports": partial(retention.expire_reports, cutoff=cutoff, now=now),
+        }
+    seconds = int(name.removeprefix("rollup_"))
+    return {name: partial(retention.expire_buckets, seconds=seconds, cutoff=cutoff)}
 
 
 class Trust:

@@ -29,6 +29,7 @@ OPERATIONS = {
     "get_history": "GET /api/history",
     "list_events": "GET /api/events",
     "get_diff": "GET /api/diff",
+    "get_storage": "GET /api/storage",
     "health": "GET /health",
     "live": "GET /health/live",
     "config": "GET /config",

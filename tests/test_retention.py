@@ -113,15 +113,9 @@ def test_each_tier_is_kept_as_long_as_it_says(store: Target) -> None:
     now = START + timedelta(days=20)
     roll(store, now)
     before = counts(store)
-    removed = expire(
-        store,
-        now,
-        retention_raw_days=0,
-        retention_1m_days=1,
-        retention_10m_days=2,
-        retention_1h_days=0,
-        events_retention_days=0,
-    )
+    of_tiers = {"raw": 0, "1m": 1, "10m": 2, "1h": 0}
+    kept = {f"retention_{name}_days": count for name, count in of_tiers.items()}
+    removed = expire(store, now, **kept, events_retention_days=0)
     assert removed.keys() == {"rollup_60", "rollup_600"}
     after = counts(store)
     assert after[:2] == before[:2]
@@ -184,7 +178,8 @@ def test_events_go_when_they_are_a_year_old(store: Target) -> None:
     filled(store)
     roll(store, START + timedelta(days=9))
     known = store.sql("SELECT COUNT(*) FROM events")[0][0]
-    early = store.sql("SELECT COUNT(*) FROM events WHERE at < :t", t=str(START + timedelta(days=1)))[0][0]
+    hour = START + timedelta(hours=1)
+    early = store.sql("SELECT COUNT(*) FROM events WHERE at < :t", t=str(hour))[0][0]
     assert 0 < early < known
-    assert expire(store, START + timedelta(days=366))["events"] == early
+    assert expire(store, hour + timedelta(days=365))["events"] == early
     assert store.sql("SELECT COUNT(*) FROM events") == [(known - early,)]

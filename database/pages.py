@@ -43,7 +43,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows, how many there are in all, and the cursor of the next page if there is one."""
+    """Rows, how many there are in all (of these at least, where nobody counts), and the next page's cursor, if any."""
 
     rows: Sequence[Record]
     total: int
@@ -109,11 +109,12 @@ def fetch(
     limit: int,
     cursor: str | None,
     count: Select[Any] | None = None,
+    counted: bool = True,
 ) -> Page:
     """Fetches a page of a query, and counts what the query gives in all where the page is not all of it.
 
-    `count` is a statement that tells so at less cost than counting the query's rows. Rows of equal key stand in the
-    order of `among_equal`, so that those given already are the first ones.
+    `count` is a statement that tells so at less cost than counting the query's rows; without `counted` nobody asks.
+    Rows of equal key stand in the order of `among_equal`, so that those given already are the first ones.
     """
     labelled = query.add_columns(*(key.expression.label(f"key_{position}") for position, key in enumerate(keys)))
     order = [key.expression.desc() if key.descending else key.expression.asc() for key in keys]
@@ -125,8 +126,8 @@ def fetch(
     rows = rows[_skip(rows, values, given, len(keys)) :]
     page = rows[:limit]
     following = _cursor(sort, page, values, given, len(keys)) if len(rows) > limit else None
-    if not (cursor or following):
-        return Page(page, len(page), None)
+    if not counted or not (cursor or following):
+        return Page(page, len(page), following)
     counting = count if count is not None else select(func.count()).select_from(query.subquery())
     return Page(page, int(connection.execute(counting).scalar_one()), following)
 

@@ -61,12 +61,12 @@ class ListQuery(BaseModel):
     cluster_name: Word | None = None
     node_name: Word | None = None
     engine_type: Word | None = None
+    limit: int = Field(MAX_LIMIT, ge=1, le=MAX_LIMIT)
 
 
 class HostQuery(ListQuery):
     """The list of hosts; the filters on containers mean hosts that have one such now."""
 
-    limit: int = Field(MAX_LIMIT, ge=1, le=MAX_LIMIT)
     sort: HostSort = "host_name"
     status: Literal["online", "offline"] | None = None
 
@@ -130,14 +130,14 @@ class HistoryQuery(BaseModel):
             raise ValueError("from: should be before to")
         return first, to
 
-    def step_s(self, span: tuple[datetime, datetime]) -> int:
-        """Seconds, 0 for every sample; raises ValueError for more points than are given at once."""
+    def step_s(self, span: tuple[datetime, datetime], most: float = MAX_POINTS) -> int:
+        """Seconds, 0 for every sample; raises ValueError for more than `most` points."""
         length_s = (span[1] - span[0]).total_seconds()
         if self.step == "auto":
             return next((step for step in STEPS_S if length_s / step < AUTO_POINTS), STEPS_S[-1])
         if self.step == "raw":
             return 0
         step_s = self._given_s
-        if length_s / step_s > MAX_POINTS:
-            raise ValueError(f"step: should be longer, for at most {MAX_POINTS} points")
+        if length_s / step_s > most:
+            raise ValueError(f"step: should be longer, for at most {most} points")
         return step_s

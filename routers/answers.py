@@ -26,7 +26,7 @@ def listing(request: Request, page: Page, items: list[dict[str, object]], noun: 
     """A list with its total, the link to the next page and a tag by which an unchanged list costs no body."""
     count = f"{len(items)}" if len(items) == page.total else f"{len(items)} of {page.total}"
     body = ok(items, f"{noun}_count: {count}")
-    headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "X-Total-Count": str(page.total)}
+    headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "X-Total-Count": str(page.total), "Vary": "Accept"}
     if page.cursor:
         headers["Link"] = f'<{_next(request, page.cursor)}>; rel="next"'
     if _unchanged(request, headers["ETag"]):

@@ -13,6 +13,7 @@ from model.schemas import ContainerOut
 from routers.answers import listing
 from routers.deps import Db
 from routers.docs import LISTED, refusals
+from routers.downloads import Wanted, download, pages
 from utils.utils import utc_text
 
 router = APIRouter(prefix="/api/containers", tags=["containers"])
@@ -53,7 +54,15 @@ def shown(row: Record) -> dict[str, object]:
     response_model=Envelope[list[ContainerOut]],
     responses=LISTED | refusals(422, 503),
 )
-async def list_containers(request: Request, query: Annotated[ContainerQuery, Query()], db: Db) -> Response:
-    """The current containers of all hosts, each once: those of each host's newest report."""
+async def list_containers(
+    request: Request, query: Annotated[ContainerQuery, Query()], db: Db, form: Wanted
+) -> Response:
+    """The current containers of all hosts, each once: those of each host's newest report.
+
+    As CSV or NDJSON (`Accept`) it is the whole list.
+    """
+    if form:
+        found = pages(lambda asked: db.read(containers.page, asked, counted=False), query, shown)
+        return await download(request, form(ContainerOut), "containers", found)
     page = await db.read(containers.page, query)
     return listing(request, page, [shown(row) for row in page.rows], "container")

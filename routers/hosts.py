@@ -18,6 +18,7 @@ from routers.answers import answer, listing
 from routers.containers import shown as shown_container
 from routers.deps import Db, Online, Writing, state_of
 from routers.docs import LISTED, refusals
+from routers.downloads import Wanted, download, pages
 from services.access import may_delete
 from utils.utils import utc_text
 
@@ -48,12 +49,19 @@ def shown(row: Record, presence: Presence) -> dict[str, object]:
 @router.get(
     "", operation_id="list_hosts", response_model=Envelope[list[HostOut]], responses=LISTED | refusals(422, 503)
 )
-async def list_hosts(request: Request, query: Annotated[HostQuery, Query()], db: Db, presence: Online) -> Response:
+async def list_hosts(
+    request: Request, query: Annotated[HostQuery, Query()], db: Db, presence: Online, form: Wanted
+) -> Response:
     """Every host that has reported, with its latest state.
 
     `Link` leads to the next page, `X-Total-Count` tells how many there are in all; with `If-None-Match` an unchanged
-    list is 304.
+    list is 304. As CSV or NDJSON (`Accept`) it is the whole list.
     """
+    if form:
+        found = pages(
+            lambda asked: db.read(hosts.page, asked, presence, counted=False), query, lambda row: shown(row, presence)
+        )
+        return await download(request, form(HostOut), "hosts", found)
     page = await db.read(hosts.page, query, presence)
     return listing(request, page, [shown(row, presence) for row in page.rows], "host")
 
@@ -74,11 +82,14 @@ async def get_host(host_id: HostId, db: Db, presence: Online) -> Response:
     responses=LISTED | refusals(404, 422, 503),
 )
 async def list_host_containers(
-    request: Request, host_id: HostId, query: Annotated[ContainerQuery, Query()], db: Db
+    request: Request, host_id: HostId, query: Annotated[ContainerQuery, Query()], db: Db, form: Wanted
 ) -> Response:
-    """The containers of a host's newest report."""
+    """The containers of a host's newest report; as CSV or NDJSON (`Accept`) all of them."""
     if await db.read(hosts.get, host_id) is None:
         raise Failure(Code.NOT_FOUND, "no such host")
+    if form:
+        found = pages(lambda asked: db.read(containers.page, asked, host_id, counted=False), query, shown_container)
+        return await download(request, form(ContainerOut), f"host-{host_id}-containers", found)
     page = await db.read(containers.page, query, host_id)
     return listing(request, page, [shown_container(row) for row in page.rows], "container")
 

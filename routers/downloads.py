@@ -60,7 +60,7 @@ async def download(request: Request, form: Form, name: str, pieces: AsyncIterato
     What fails before the first piece is refused as everywhere. Later the connection ends where the body does not:
     whoever reads chunks notices.
     """
-    first = await anext(pieces, [])
+    first: Sequence[Row] = await anext(pieces, [])
     now = moment(state_of(request)["database"].clock.now())
     file = f"{name}-{now:%Y%m%dT%H%M%SZ}.{form.suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{file}"', "Vary": "Accept"}

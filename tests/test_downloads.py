@@ -65,6 +65,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def crowd(service: Service) -> Service:
     """Hosts and containers with ties, unknown values and details."""
+    wait_until(lambda: service.client.get("/health").status_code == 200, 30)
     for number in range(8):
         metrics = {"cpu_percentage": (None, 1, 2.5)[number % 3], "memory_usage": -0.1 * number}
         boxes = [
@@ -230,6 +231,7 @@ def past(engine: str, new_url: Callable[[str], str], tmp_path_factory: pytest.Te
         roll(store)
         store.sql("UPDATE hosts SET interval_s = 15")
     with running(settings_for(url, tmp_path_factory.mktemp("past"))) as one:
+        wait_until(lambda: one.client.get("/health").status_code == 200, 30)
         yield one
 
 

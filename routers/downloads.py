@@ -27,7 +27,7 @@ Q = TypeVar("Q", bound=ListQuery)
 T = TypeVar("T")
 
 # Rows of one read, and of one piece that is sent: each piece keeps all other requests waiting while it is made.
-PAGE, PIECE = 2_000, 500
+PAGE, PIECE = 1_000, 250
 _QUALITY = re.compile(r";\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*(?:;|$)", re.IGNORECASE)
 
 
@@ -93,10 +93,10 @@ async def pages(
         page = await read(query.model_copy(update={"limit": min(left, PAGE), "cursor": cursor}))
         for rows in parts(page.rows):
             yield [shown(row) for row in rows]
-        left -= len(page.rows)
-        cursor = page.cursor
+        left, cursor = left - len(page.rows), page.cursor
         if cursor is None:
             return
+        del page, rows  # the next one takes their room
 
 
 def parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:

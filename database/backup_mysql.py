@@ -12,6 +12,7 @@ from database.backup_dump import CREATED, EXPECTED, REVISION, opened, statements
 from database.backup_file import BackupRefused
 from database.dialect import Role
 from database.dialect_mysql import MySql
+from database.schema import make_views
 
 # An INSERT of one megabyte, on a server that is busy with the one before.
 LOAD_TIMEOUT_S = 3_600
@@ -64,7 +65,10 @@ class MySqlBackups(MySql):
         return nullcontext()
 
     def load(self, source: Path) -> None:
-        """Runs every statement; if one fails, the tables made so far are dropped again."""
+        """Runs every statement, then makes the views, which hold nothing and are in no dump.
+
+        If one fails, the tables made so far are dropped again; the next try begins with views that are left.
+        """
         engine = self.engine(Role("restore", read_timeout_s=LOAD_TIMEOUT_S))
         engine.echo = False  # these statements are full of the reports' values
         made: list[str] = []
@@ -73,6 +77,8 @@ class MySqlBackups(MySql):
                 for statement in statements(source):
                     connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
                     made += CREATED.findall(statement)
+                    if revision := REVISION.match(statement):  # the version is last
+                        make_views(connection, revision[1])
         except BaseException:
             with suppress(DBAPIError):  # what went wrong first is the news
                 _drop(engine, made)

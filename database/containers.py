@@ -37,7 +37,7 @@ _OF_HOSTS = {"host_id": hosts.c.id, "host_name": hosts.c.host_name}
 _OF_CONTAINERS = {name: containers.c[name] for name in ("status", "cluster_name", "node_name", "engine_type")}
 
 
-def page(connection: Connection, query: ContainerQuery, host_id: int | None = None) -> Page:
+def page(connection: Connection, query: ContainerQuery, host_id: int | None = None, *, counted: bool = True) -> Page:
     """One page of the current containers, each once, with its host's name: of all hosts or of one."""
     name = query.sort.removeprefix("-")
     keys = [_SORTS[name].turned(query.sort.startswith("-"))]
@@ -56,6 +56,7 @@ def page(connection: Connection, query: ContainerQuery, host_id: int | None = No
         limit=query.limit,
         cursor=query.cursor,
         count=None if of_containers else _count(of_hosts),
+        counted=counted,
     )
 
 

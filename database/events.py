@@ -2,7 +2,7 @@
 
 from sqlalchemy import ColumnElement, Connection, case, select
 
-from database.pages import Key, Page, fetch_part
+from database.pages import Key, Page, fetch
 from model.history import APPEARED, events, series
 from model.models import hosts
 from model.queries import EventQuery
@@ -29,10 +29,10 @@ _KEYS = [Key(column, descending=True) for column in (_E.at, _E.host_id, _E.kind,
 
 
 def page(connection: Connection, query: EventQuery) -> Page:
-    """One page of the events, the newest first; how many there are in all is not counted."""
+    """One page of the events, the newest first; how many there are in all is not counted: they may be too many."""
     statement = select(*_SHOWN).join_from(events, hosts, hosts.c.id == _E.host_id)
     statement = statement.join(series, series.c.id == _E.series_id).where(*_conditions(query))
-    return fetch_part(
+    return fetch(
         connection,
         statement,
         sort="-at",
@@ -40,6 +40,7 @@ def page(connection: Connection, query: EventQuery) -> Page:
         among_equal=_E.series_id,
         limit=query.limit,
         cursor=query.cursor,
+        counted=False,
     )
 
 

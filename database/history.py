@@ -7,7 +7,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select
 
 from database.buckets import Bucket, Metric, Span, count, joined, stored, within
 from database.containers import along_index
@@ -60,8 +60,7 @@ def points(connection: Connection, asked: Asked) -> list[Point] | None:
     host = connection.execute(select(hosts.c.id, hosts.c.interval_s).where(hosts.c.id == asked.host_id)).one_or_none()
     if host is None:
         return None
-    if asked.name[0] is None:
-        asked = replace(asked, name=(_engine_of(connection, asked), asked.name[1]))
+    asked = resolved(connection, asked)
     cadence = Cadence(asked.step_s, host.interval_s)
     steps: dict[datetime, Bucket] = {}
     for at, bucket in sorted(_walk(connection, asked, cadence).steps(asked.span, asked.step_s), key=itemgetter(0)):
@@ -71,6 +70,13 @@ def points(connection: Connection, asked: Asked) -> list[Point] | None:
         Point(at, bucket, cadence.expected(at, asked.now) if asked.step_s else None)
         for at, bucket in sorted(steps.items())
     ]
+
+
+def resolved(connection: Connection, asked: Asked) -> Asked:
+    """The same with the engine that is meant."""
+    if asked.name[0] is not None:
+        return asked
+    return replace(asked, name=(_engine_of(connection, asked), asked.name[1]))
 
 
 def _walk(connection: Connection, asked: Asked, cadence: Cadence) -> Walk[Bucket]:
@@ -104,7 +110,7 @@ def _rows(connection: Connection, asked: Asked, span: Span) -> Iterator[Piece]:
     if not count(connection, asked.host_id, span):  # else a silent host's containers would be looked for
         return
     statement = _of_host(asked, span) if asked.name == HOST else _of_container(asked, span)
-    for row in connection.execute(statement if asked.step_s else statement.limit(MOST_SAMPLES)):
+    for row in connection.execute(statement):
         if row.sampled_at != last:  # of equal names in one report the first counts
             yield row.sampled_at, _sample(row)
         last = row.sampled_at
@@ -112,15 +118,20 @@ def _rows(connection: Connection, asked: Asked, span: Span) -> Iterator[Piece]:
 
 def _of_host(asked: Asked, span: Span) -> Select[Any]:
     c, inside = reports.c, within(reports, asked.host_id, span)
-    return select(c.sampled_at, *(c[name] for name in METRICS)).where(*inside).order_by(c.sampled_at)
+    statement = select(c.sampled_at, *(c[name] for name in METRICS)).where(*inside).order_by(c.sampled_at)
+    return statement if asked.step_s else statement.limit(MOST_SAMPLES)
 
 
 def _of_container(asked: Asked, span: Span) -> Select[Any]:
-    c, inside = containers.c, within(containers, asked.host_id, span)
-    engine, name = asked.name
-    statement = select(c.sampled_at, c.status, *(c[metric] for metric in METRICS)).where(*inside)
-    statement = statement.where(c.container_name == name, c.engine_type == engine).order_by(c.sampled_at, c.id)
-    return along_index(statement)
+    c, (engine, name) = containers.c, asked.name
+    inside = (*within(containers, asked.host_id, span), c.container_name == name, c.engine_type == engine)
+    statement = select(c.sampled_at, c.status, *(c[metric] for metric in METRICS))
+    if asked.step_s:
+        return along_index(statement.where(*inside).order_by(c.sampled_at, c.id))
+    # Equal names in one report must not count for the limit: what is left out of an answer would not be noticed.
+    ids = select(func.min(c.id).label("id")).where(*inside).group_by(c.sampled_at).order_by(c.sampled_at)
+    first = along_index(ids.limit(MOST_SAMPLES)).subquery()
+    return statement.join(first, first.c.id == c.id).order_by(c.sampled_at)
 
 
 def _sample(row: Record) -> Bucket:

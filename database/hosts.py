@@ -164,7 +164,7 @@ class Presence:
         return bool(row.last_seen > self.seen_after or (row.expected_by or row.last_seen) > self.now)
 
 
-def page(connection: Connection, query: HostQuery, presence: Presence) -> Page:
+def page(connection: Connection, query: HostQuery, presence: Presence, *, counted: bool = True) -> Page:
     """One page of the hosts that have reported."""
     statement = select(*_SHOWN).where(*_conditions(query, presence))
     name = query.sort.removeprefix("-")
@@ -179,6 +179,7 @@ def page(connection: Connection, query: HostQuery, presence: Presence) -> Page:
         among_equal=hosts.c.id,
         limit=query.limit,
         cursor=query.cursor,
+        counted=counted,
     )
 
 

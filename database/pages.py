@@ -43,7 +43,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows, how many there are in all if that was counted, and the cursor of the next page if there is one."""
+    """Rows, how many there are in all (None where nobody counts), and the cursor of the next page, if any."""
 
     rows: Sequence[Record]
     total: int | None
@@ -109,30 +109,11 @@ def fetch(
     limit: int,
     cursor: str | None,
     count: Select[Any] | None = None,
+    counted: bool = True,
 ) -> Page:
     """Fetches a page of a query, and counts what the query gives in all where the page is not all of it.
 
-    `count` is a statement that tells so at less cost than counting the query's rows.
-    """
-    part = fetch_part(connection, query, sort=sort, keys=keys, among_equal=among_equal, limit=limit, cursor=cursor)
-    if not (cursor or part.cursor):
-        return replace(part, total=len(part.rows))
-    counting = count if count is not None else select(func.count()).select_from(query.subquery())
-    return replace(part, total=int(connection.execute(counting).scalar_one()))
-
-
-def fetch_part(
-    connection: Connection,
-    query: Select[Any],
-    *,
-    sort: str,
-    keys: Sequence[Key],
-    among_equal: ColumnElement[int],
-    limit: int,
-    cursor: str | None,
-) -> Page:
-    """Fetches a page of a query that is too long to be counted.
-
+    `count` is a statement that tells so at less cost than counting the query's rows; without `counted` nobody asks.
     Rows of equal key stand in the order of `among_equal`, so that those given already are the first ones.
     """
     labelled = query.add_columns(*(key.expression.label(f"key_{position}") for position, key in enumerate(keys)))
@@ -145,7 +126,12 @@ def fetch_part(
     rows = rows[_skip(rows, values, given, len(keys)) :]
     page = rows[:limit]
     following = _cursor(sort, page, values, given, len(keys)) if len(rows) > limit else None
-    return Page(page, None, following)
+    if not (cursor or following):
+        return Page(page, len(page), None)
+    if not counted:
+        return Page(page, None, following)
+    counting = count if count is not None else select(func.count()).select_from(query.subquery())
+    return Page(page, int(connection.execute(counting).scalar_one()), following)
 
 
 def _key_of(row: Record, width: int) -> tuple[Any, ...]:

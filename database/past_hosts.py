@@ -35,7 +35,7 @@ _ONLY_RAW = ("cpu_cores", "cpu_threads", "get_datetime")
 _UNKNOWN = dict.fromkeys(METRICS, UNKNOWN)
 
 
-def page(connection: Connection, query: HostQuery, then: Then) -> Page:
+def page(connection: Connection, query: HostQuery, then: Then, *, counted: bool = True) -> Page:
     """One page of the hosts that were there then; `online` as of then."""
     state = states(connection, then, _of_hosts(query))
     past = _shown(state, then).where(*_has_container(state, query)).subquery("past")
@@ -53,6 +53,7 @@ def page(connection: Connection, query: HostQuery, then: Then) -> Page:
         limit=query.limit,
         cursor=query.cursor,
         count=_counted(state, query) if query.status is None else None,
+        counted=counted,
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, Select, column, select, table
+from sqlalchemy import Connection, Engine, Select, column, select, table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
@@ -23,7 +23,7 @@ from database.dialect import Dialect
 from database.faults import Fault, classify
 from model import history, models  # noqa: F401 - the tables of the past belong to the metadata
 
-__all__ = ["NotReady", "prepare", "upgrade"]
+__all__ = ["NotReady", "make_views", "prepare", "upgrade"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MAX_ROWS = 1_000_000
@@ -84,6 +84,14 @@ def _revisions() -> tuple[str | None, frozenset[str]]:
     scripts = ScriptDirectory(str(MIGRATIONS))
     head = scripts.get_current_head()
     return head, frozenset(script.revision for script in scripts.walk_revisions()) - {head}
+
+
+def make_views(connection: Connection, revision: str) -> None:
+    """Makes the views that a schema of this revision has, by the latest migration that made any."""
+    for script in ScriptDirectory(str(MIGRATIONS)).iterate_revisions(revision, "base"):
+        if make := getattr(script.module, "make_views", None):
+            make(connection)
+            return
 
 
 def _bring_up(job: adoption.Job, max_rows: int | None) -> None:

@@ -76,13 +76,19 @@ Moment = Annotated[
 Cursor = Annotated[str, Field(max_length=4096, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
-class ListQuery(BaseModel):
-    """What every list takes."""
+class Paged(BaseModel):
+    """What every list takes that is given in pages."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    at: Moment | None = Field(None, description="the state at this moment (ISO 8601, UTC unless it has an offset)")
+    limit: int = Field(MAX_LIMIT, ge=1, le=MAX_LIMIT)
     cursor: Cursor | None = Field(None, description="from the Link header of the page before")
+
+
+class ListQuery(Paged):
+    """What the lists of hosts and of containers take."""
+
+    at: Moment | None = Field(None, description="the state at this moment (ISO 8601, UTC unless it has an offset)")
     q: Word | None = Field(None, description="part of the name; case does not matter, % and _ are letters")
     host_name: Word | None = Field(None, description="exactly this host")
     host_id: HostId | None = None
@@ -95,7 +101,6 @@ class ListQuery(BaseModel):
 class HostQuery(ListQuery):
     """The list of hosts; the filters on containers mean hosts that have one such now."""
 
-    limit: int = Field(MAX_LIMIT, ge=1, le=MAX_LIMIT)
     sort: HostSort = "host_name"
     status: Literal["online", "offline"] | None = None
 
@@ -176,29 +181,26 @@ class HistoryQuery(BaseModel):
         """From when to before when; raises ValueError if that is nothing."""
         return _span(self.from_, self.to or now, timedelta(hours=1))
 
-    def step_s(self, span: tuple[datetime, datetime]) -> int:
-        """Seconds, 0 for every sample; raises ValueError for more points than are given at once."""
+    def step_s(self, span: tuple[datetime, datetime], most: float = MAX_POINTS) -> int:
+        """Seconds, 0 for every sample; raises ValueError for more than `most` points."""
         length_s = (span[1] - span[0]).total_seconds()
         if self.step == "auto":
             return next((step for step in STEPS_S if length_s / step < AUTO_POINTS), STEPS_S[-1])
         if self.step == "raw":
             return 0
         step_s = self._given_s
-        if length_s / step_s > MAX_POINTS:
-            raise ValueError(f"step: should be longer, for at most {MAX_POINTS} points")
+        if length_s / step_s > most:
+            raise ValueError(f"step: should be longer, for at most {most} points")
         return step_s
 
 
 EventKind = Literal["first_seen", "returned", "vanished", "status", "restarted", "image", "dark", "back"]
 
 
-class EventQuery(BaseModel):
+class EventQuery(Paged):
     """Which events, the newest first."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     limit: int = Field(100, ge=1, le=MAX_LIMIT)
-    cursor: Cursor | None = Field(None, description="from the Link header of the page before")
     kind: EventKind | None = None
     host_id: HostId | None = None
     host_name: Word | None = Field(None, description="exactly this host")

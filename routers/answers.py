@@ -1,12 +1,14 @@
 """How an envelope becomes an HTTP answer."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from fastapi import Request, Response
 
 from database.pages import Page
+from database.rows import Record
 from model.envelope import Failure, failed, ok
 
 JSON = "application/json"
@@ -22,12 +24,20 @@ def refusal(failure: Failure) -> Response:
     return answer(failed(failure.code, failure.message, failure.data), failure.status, failure.headers)
 
 
-def listing(request: Request, page: Page, items: list[dict[str, object]], noun: str) -> Response:
+class Found(NamedTuple):
+    """A page, and how each of its rows travels."""
+
+    page: Page
+    shown: Callable[[Record], dict[str, object]]
+
+
+def listing(request: Request, page: Page, shown: Callable[[Record], dict[str, object]], noun: str) -> Response:
     """A list with its total, the link to the next page and a tag by which an unchanged list costs no body."""
+    items = [shown(row) for row in page.rows]
     whole = page.cursor is None if page.total is None else len(items) == page.total
     count = f"{len(items)}" if whole else f"{len(items)} of {page.total or 'more'}"
     body = ok(items, f"{noun}_count: {count}")
-    headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"'}
+    headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "Vary": "Accept"}
     if page.total is not None:
         headers["X-Total-Count"] = str(page.total)
     if page.cursor:

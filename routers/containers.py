@@ -7,15 +7,15 @@ from fastapi import APIRouter, Query, Request, Response
 from database import containers, past_containers
 from database.database import Database
 from database.details import unpacked
-from database.pages import Page
 from database.past import RESOLUTIONS
 from database.rows import CONTAINER_DETAILS, Record
 from model.envelope import Envelope
 from model.queries import ContainerQuery
 from model.schemas import ContainerOut
-from routers.answers import listing
+from routers.answers import Found, listing
 from routers.deps import Db, then_at
 from routers.docs import LISTED, refusals
+from routers.downloads import Wanted, download, pages
 from utils.utils import utc_text
 
 router = APIRouter(prefix="/api/containers", tags=["containers"])
@@ -57,21 +57,25 @@ def shown(row: Record, seconds: int = 0) -> dict[str, object]:
     response_model=Envelope[list[ContainerOut]],
     responses=LISTED | refusals(422, 503),
 )
-async def list_containers(request: Request, query: Annotated[ContainerQuery, Query()], db: Db) -> Response:
+async def list_containers(
+    request: Request, query: Annotated[ContainerQuery, Query()], db: Db, form: Wanted
+) -> Response:
     """The containers of all hosts, each once: those of each host's newest report, now or at the moment `at`.
 
-    Where the reports of then are gone, the finest aggregates that hold the moment answer, and `resolution` says so.
+    Where the reports of then are gone, the finest aggregates that hold the moment answer, and `resolution` says so. As
+    CSV or NDJSON (`Accept`) it is the whole list.
     """
-    page, items = await found(request, query, db)
-    return listing(request, page, items, "container")
+    if form:
+        found = pages(lambda asked: find(request, asked, db, counted=False), query)
+        return await download(request, form(ContainerOut), "containers", found)
+    return listing(request, *await find(request, query, db), "container")
 
 
-async def found(
-    request: Request, query: ContainerQuery, db: Database, host_id: int | None = None
-) -> tuple[Page, list[dict[str, object]]]:
+async def find(
+    request: Request, query: ContainerQuery, db: Database, host_id: int | None = None, *, counted: bool = True
+) -> Found:
     """A page of containers and how they travel: of the present or of a moment, of all hosts or of one."""
     if query.at is None:
-        page = await db.read(containers.page, query, host_id)
-        return page, [shown(row) for row in page.rows]
+        return Found(await db.read(containers.page, query, host_id, counted=counted), shown)
     page = await db.read(past_containers.page, query, then_at(request, query.at), host_id)
-    return page, [shown(row, row.seconds) for row in page.rows]
+    return Found(page, lambda row: shown(row, row.seconds))

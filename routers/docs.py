@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 from config.config import ROOT
 from model.envelope import Refused
 from model.schemas import SAMPLE, Batch, BatchItem, LegacyReport, Report, TagsIn
+from routers.forms import Csv, Ndjson
 
 DASHBOARD = ROOT / "dashboard"
 TAGS = [
@@ -35,9 +36,15 @@ _REASONS = {
     500: "a bug of this server",
     503: "try again after Retry-After: queue full, or the database away",
 }
+# What `Accept` may ask for instead of the envelope.
+FILES: dict[str, Any] = {
+    Csv.media_type: {"schema": {"type": "string", "description": "a line of names, then one line a row (RFC 4180)"}},
+    Ndjson.media_type: {"schema": {"type": "string", "description": "one row a line, as it stands in the JSON list"}},
+}
 # What every list says beside its body.
 LISTED: dict[int | str, dict[str, Any]] = {
     200: {
+        "content": FILES,
         "headers": {
             "X-Total-Count": {
                 "description": "how many there are in all; not of containers at a moment of which a page is not all",
@@ -45,15 +52,20 @@ LISTED: dict[int | str, dict[str, Any]] = {
             },
             "Link": {"description": '<relative address>; rel="next", if this is not all', "schema": {"type": "string"}},
             "ETag": {"description": "changes with the list", "schema": {"type": "string"}},
-        }
+        },
     },
     304: {"description": "unchanged since the ETag in If-None-Match"},
 }
 # The same of a list that is too long to be counted.
 PAGED: dict[int | str, dict[str, Any]] = {
     **LISTED,
-    200: {"headers": {name: header for name, header in LISTED[200]["headers"].items() if name != "X-Total-Count"}},
+    200: {
+        "content": FILES,
+        "headers": {name: header for name, header in LISTED[200]["headers"].items() if name != "X-Total-Count"},
+    },
 }
+# A series has no headers of its own.
+SERIES: dict[int | str, dict[str, Any]] = {200: {"content": FILES}}
 # ReDoc would fetch its maker's logo: a page of ours loads nothing from another server.
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:",

@@ -6,13 +6,15 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic_core import from_json
 
 from database import events
+from database.database import Database
 from database.rows import Record
 from model.envelope import Envelope
 from model.past import EventOut
 from model.queries import EventQuery
-from routers.answers import listing
+from routers.answers import Found, listing
 from routers.deps import Db
 from routers.docs import PAGED, refusals
+from routers.downloads import Wanted, download, pages
 from utils.utils import utc_text
 
 router = APIRouter(prefix="/api/events", tags=["history"])
@@ -36,7 +38,15 @@ def shown(row: Record) -> dict[str, object]:
 @router.get(
     "", operation_id="list_events", response_model=Envelope[list[EventOut]], responses=PAGED | refusals(422, 503)
 )
-async def list_events(request: Request, query: Annotated[EventQuery, Query()], db: Db) -> Response:
-    """What happened, the newest first: what a minute's reports tell is known some 70 seconds after its beginning."""
-    page = await db.read(events.page, query)
-    return listing(request, page, [shown(row) for row in page.rows], "event")
+async def list_events(request: Request, query: Annotated[EventQuery, Query()], db: Db, form: Wanted) -> Response:
+    """What happened, the newest first: what a minute's reports tell is known some 70 seconds after its beginning.
+
+    As CSV or NDJSON (`Accept`) it is the whole list.
+    """
+    if form:
+        return await download(request, form(EventOut), "events", pages(lambda asked: _find(asked, db), query))
+    return listing(request, *await _find(query, db), "event")
+
+
+async def _find(query: EventQuery, db: Database) -> Found:
+    return Found(await db.read(events.page, query), shown)

@@ -1,31 +1,41 @@
 """The past that operators ask for."""
 
+import sys
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from database import history, sums
 from database.buckets import Metric, Span
 from database.database import Database
 from database.history import Asked, Point
 from database.series import HOST
+from database.stretches import stretch
 from database.sums import MOST_HOSTS, Summed, TooMany
 from model.envelope import Code, Envelope, Failure, ok
 from model.history import METRICS
-from model.past import HistoryOut
+from model.past import HistoryOut, PointOut
 from model.queries import MAX_POINTS, HistoryQuery
 from routers.answers import answer
 from routers.deps import Db
-from routers.docs import refusals
+from routers.docs import SERIES, refusals
+from routers.downloads import Wanted, download, parts
+from routers.forms import Row
 from utils.utils import moment
 
 router = APIRouter(prefix="/api/history", tags=["history"])
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "m"))
 
 
-@router.get("", operation_id="get_history", response_model=Envelope[HistoryOut], responses=refusals(404, 422, 503))
-async def get_history(query: Annotated[HistoryQuery, Query()], db: Db) -> Response:
+@router.get(
+    "",
+    operation_id="get_history",
+    response_model=Envelope[HistoryOut],
+    responses=SERIES | refusals(404, 422, 503),
+)
+async def get_history(request: Request, query: Annotated[HistoryQuery, Query()], db: Db, form: Wanted) -> Response:
     """A host's or a container's past, each step with average, least and greatest value; gaps are absent.
 
     `of=containers` gives the sum over all containers of the host, `cluster_name` that over the containers which are in
@@ -33,34 +43,76 @@ async def get_history(query: Annotated[HistoryQuery, Query()], db: Db) -> Respon
     the host's reports (a container that was in half of them counts half), and sums of several hosts are added. `min`
     and `max` of a sum are null: they are not what the least and greatest values of its parts come to. `samples` are
     reports, and `coverage` is that of the hosts.
+
+    As CSV or NDJSON (`Accept`) it is a point a row, and any number of them where it is no sum.
     """
-    now = moment(db.clock.now())
+    now, whole = moment(db.clock.now()), form is not None and not query.sums
+    span, step_s = _span(query, now, sys.maxsize if whole else MAX_POINTS)
+    if form:
+        pieces = _pieces(db, _asked(query, span, step_s, now), query) if whole else _piece(db, query, span, step_s, now)
+        return await download(request, form(PointOut), f"{_named(query)}-history", pieces)
+    points = await _points(db, query, span, step_s, now)
+    begin, end = (f"{at.isoformat()}Z" for at in span)
+    shown = [_shown(point, query.metrics.split(",")) for point in points]
+    body = ok({"step": _text(step_s), "from": begin, "to": end, "points": shown}, f"point_count: {len(shown)}")
+    return answer(body, headers={"Vary": "Accept"})
+
+
+def _named(query: HistoryQuery) -> str:
+    return "cluster" if query.host_id is None else f"host-{query.host_id}"
+
+
+def _span(query: HistoryQuery, now: datetime, most: int) -> tuple[Span, int]:
+    """From when to when, and in what steps, for at most so many points."""
     try:
         span = query.span(now)
-        step_s = query.step_s(span)
+        return span, query.step_s(span, most)
     except ValueError as error:
         raise Failure(Code.VALIDATION, str(error)) from None
-    points = await _points(db, query, span, step_s, now)
+
+
+def _asked(query: HistoryQuery, span: Span, step_s: int, now: datetime) -> Asked:
+    name = (query.engine_type, query.container_name) if query.container_name else HOST
+    return Asked(query.host_id or 0, name, span, step_s, now)
+
+
+async def _points(db: Database, query: HistoryQuery, span: Span, step_s: int, now: datetime) -> list[Point]:
+    """All of them at once; raises a Failure if they are too many."""
+    try:
+        if query.sums:
+            points = await db.read(sums.points, Summed(query.host_id, query.cluster_name, span, step_s, now))
+        else:
+            points = await db.read(history.points, _asked(query, span, step_s, now))
+    except TooMany:
+        raise Failure(Code.VALIDATION, f"cluster_name: has more than {MOST_HOSTS} hosts; give a host_id") from None
     if points is None:
         raise Failure(Code.NOT_FOUND, "no such host")
     if len(points) > MAX_POINTS:
         raise Failure(Code.VALIDATION, f"from, to: should be closer, for at most {MAX_POINTS} points")
-    shown = [_shown(point, query.metrics.split(",")) for point in points]
-    begin, end = (f"{at.isoformat()}Z" for at in span)
-    return answer(ok({"step": _text(step_s), "from": begin, "to": end, "points": shown}, f"point_count: {len(shown)}"))
+    return points
 
 
-async def _points(db: Database, query: HistoryQuery, span: Span, step_s: int, now: datetime) -> list[Point] | None:
-    if query.sums or query.host_id is None:
-        try:
-            return await db.read(sums.points, Summed(query.host_id, query.cluster_name, span, step_s, now))
-        except TooMany:
-            raise Failure(Code.VALIDATION, f"cluster_name: has more than {MOST_HOSTS} hosts; give a host_id") from None
-    name = (query.engine_type, query.container_name) if query.container_name else HOST
-    return await db.read(history.points, Asked(query.host_id, name, span, step_s, now))
+async def _piece(
+    db: Database, query: HistoryQuery, span: Span, step_s: int, now: datetime
+) -> AsyncIterator[Sequence[Row]]:
+    """A sum is worked out in one read."""
+    for some in parts(await _points(db, query, span, step_s, now)):
+        yield [_shown(point, query.metrics.split(",")) for point in some]
 
 
-def _shown(point: Point, metrics: list[str]) -> dict[str, object]:
+async def _pieces(db: Database, asked: Asked, query: HistoryQuery) -> AsyncIterator[Sequence[Row]]:
+    """The points of a span, read stretch by stretch."""
+    left: Asked | None = asked
+    while left:
+        found = await db.read(stretch, left)
+        if found is None:
+            raise Failure(Code.NOT_FOUND, "no such host")
+        points, left = found
+        for some in parts(points):
+            yield [_shown(point, query.metrics.split(",")) for point in some]
+
+
+def _shown(point: Point, metrics: Sequence[str]) -> dict[str, object]:
     values = dict(zip(METRICS, point.bucket.metrics, strict=True))
     return {
         "t": f"{point.begins_at.isoformat()}Z",

@@ -8,16 +8,16 @@ from database import hosts, past_hosts, tags
 from database.database import Database
 from database.details import unpacked
 from database.hosts import Presence
-from database.pages import Page
 from database.past import RESOLUTIONS
 from database.rows import HOST_DETAILS, Record
 from model.envelope import Code, Envelope, Failure, ok
 from model.queries import MAX_ID, ContainerQuery, HostQuery
 from model.schemas import ContainerOut, HostOut
-from routers.answers import answer, listing
-from routers.containers import found as containers_found
+from routers import containers
+from routers.answers import Found, answer, listing
 from routers.deps import Db, Online, state_of, then_at
 from routers.docs import LISTED, refusals
+from routers.downloads import Wanted, download, pages
 from routers.writes import allow, written
 from utils.utils import utc_text
 
@@ -50,26 +50,29 @@ def shown(row: Record, seconds: int = 0, *, online: bool, has: list[str]) -> dic
 @router.get(
     "", operation_id="list_hosts", response_model=Envelope[list[HostOut]], responses=LISTED | refusals(422, 503)
 )
-async def list_hosts(request: Request, query: Annotated[HostQuery, Query()], db: Db, presence: Online) -> Response:
+async def list_hosts(
+    request: Request, query: Annotated[HostQuery, Query()], db: Db, presence: Online, form: Wanted
+) -> Response:
     """Every host that has reported, with its latest state, or with the one that it had at the moment `at`.
 
     Where the reports of then are gone, the finest aggregates that hold the moment answer, and `resolution` says so.
     `Link` leads to the next page, `X-Total-Count` tells how many there are in all; with `If-None-Match` an unchanged
-    list is 304.
+    list is 304. As CSV or NDJSON (`Accept`) it is the whole list.
     """
-    page, items = await _found(request, query, db, presence)
-    return listing(request, page, items, "host")
+    if form:
+        found = pages(lambda asked: _find(request, asked, db, presence, counted=False), query)
+        return await download(request, form(HostOut), "hosts", found)
+    return listing(request, *await _find(request, query, db, presence), "host")
 
 
-async def _found(
-    request: Request, query: HostQuery, db: Database, presence: Presence
-) -> tuple[Page, list[dict[str, object]]]:
+async def _find(request: Request, query: HostQuery, db: Database, presence: Presence, *, counted: bool = True) -> Found:
     """A page of hosts and how they travel: of the present, or of a moment."""
     if query.at is None:
-        page, has = await db.read(tags.with_tags, hosts.page, query, presence)
-        return page, [shown(row, online=presence.holds(row), has=has.get(row.id, [])) for row in page.rows]
-    page, has = await db.read(tags.with_tags, past_hosts.page, query, then_at(request, query.at))
-    return page, [shown(row, row.seconds, online=bool(row.online), has=has.get(row.id, [])) for row in page.rows]
+        page, has = await db.read(tags.with_tags, hosts.page, query, presence, counted=counted)
+        return Found(page, lambda row: shown(row, online=presence.holds(row), has=has.get(row.id, [])))
+    then = then_at(request, query.at)
+    page, has = await db.read(tags.with_tags, past_hosts.page, query, then, counted=counted)
+    return Found(page, lambda row: shown(row, row.seconds, online=bool(row.online), has=has.get(row.id, [])))
 
 
 @router.get("/{host_id}", operation_id="get_host", response_model=Envelope[HostOut], responses=refusals(404, 422, 503))
@@ -89,13 +92,15 @@ async def get_host(host_id: HostId, db: Db, presence: Online) -> Response:
     responses=LISTED | refusals(404, 422, 503),
 )
 async def list_host_containers(
-    request: Request, host_id: HostId, query: Annotated[ContainerQuery, Query()], db: Db
+    request: Request, host_id: HostId, query: Annotated[ContainerQuery, Query()], db: Db, form: Wanted
 ) -> Response:
-    """The containers of a host's newest report, now or at the moment `at`."""
+    """The containers of a host's newest report, now or at the moment `at`; as CSV or NDJSON (`Accept`) all of them."""
     if await db.read(hosts.get, host_id) is None:
         raise Failure(Code.NOT_FOUND, "no such host")
-    page, items = await containers_found(request, query, db, host_id)
-    return listing(request, page, items, "container")
+    if form:
+        found = pages(lambda asked: containers.find(request, asked, db, host_id, counted=False), query)
+        return await download(request, form(ContainerOut), f"host-{host_id}-containers", found)
+    return listing(request, *await containers.find(request, query, db, host_id), "container")
 
 
 @router.delete("/{host_id}", operation_id="delete_host", status_code=204, responses=refusals(403, 404, 422, 503))

@@ -93,6 +93,20 @@ def test_server_that_may_not_migrate_waits_for_the_user_that_may(server: Server,
             assert does_everything(service)
 
 
+def test_start_that_may_not_make_views_names_the_right_and_goes_on_once_it_is_granted(
+    server: Server, tmp_path: Path
+) -> None:
+    with recipe(server, 0) as made:
+        user = made.urls["monitor"].split("/")[2].split(":")[0]
+        server.execute(f"REVOKE CREATE VIEW ON {made.database}.* FROM {user}")
+        with running(settings_for(made.urls["monitor"], tmp_path)) as service:
+            wait_for(lambda: "CREATE VIEW command denied" in service.log, lambda: service.log)
+            assert service.post(SAMPLE).json()["resultCode"] == "DB_UNAVAILABLE"
+            server.execute(f"GRANT CREATE VIEW ON {made.database}.* TO {user}")
+            wait_for(lambda: service.client.get("/health").status_code == 200)
+            assert does_everything(service)
+
+
 @mysql_only
 @pytest.mark.parametrize("right", RIGHTS)
 def test_user_for_migrations_has_no_right_to_spare(right: str, servers: Callable[[str], Server]) -> None:

@@ -98,6 +98,9 @@ class Service:
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise RuntimeError("the service did not start")
             time.sleep(0.01)
+        # A busy machine may take longer to make the tables than a start waits for them.
+        while self.state["database"].seen.status == "starting" and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def stop(self) -> None:
         self.client.close()

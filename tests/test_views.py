@@ -35,6 +35,7 @@ def fill(store: Target) -> None:
     }
     own, web, db = names["", ""], names["docker", "web"], names["docker", "db"]
     store.sql("UPDATE series SET first_at = :at WHERE id IN (:web, :db)", at=at(60), web=web, db=db)
+    store.sql("DELETE FROM events")
     made = [(60, "appeared", db), (90, "appeared", web), (90, "status", web), (120, "dark", own), (150, "back", own)]
     for seconds, kind, series in made:
         store.sql(

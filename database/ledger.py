@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, case, delete, exists, insert, literal, or_, select, update
 
 from database import series
-from database.aggregates import Count, Told
 from database.containers import HOST_ID, along_index
 from database.rows import RUNNING, Record
 from database.series import HOST, Name, Names
+from database.told import Count, Told
 from model.history import APPEARED, IMAGE, OF_CONTAINERS, RESTARTED, STATUS, TIERS, VANISHED, events, rollups
 from model.history import series as series_table
 from model.models import containers, hosts, reports

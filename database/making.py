@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, select
 
-from database import aggregates, ledger, series
+from database import aggregates, ledger, series, told
 from database.buckets import Span
 from database.rows import Record
 from database.series import HOST
+from database.told import Count, Told
 from model.history import TIERS, rollups
 
 # An interval is known only so well: a host that reports every 60 s must not have the finest tier now and then.
@@ -26,17 +27,17 @@ class Making:
 
     def make(self) -> None:
         """From the next finer tier, unless that lacks some reports: it is not built while a host reports seldom."""
-        counts = aggregates.counts(self._connection, self._held, self._span)
+        counts = told.counts(self._connection, self._held, self._span)
         made = self._samples(self._finer, self._span) if self._finer else {}
         finer = {host_id: samples for host_id, samples in made.items() if samples >= _reports(counts, host_id)}
         rest = {host_id: count for host_id, count in counts.items() if host_id not in finer}
-        told = aggregates.told(self._connection, rest.keys(), self._span)
-        rows = {host_id: count.reports for host_id, count in rest.items() if told.holds(host_id, count)}
+        said = told.read(self._connection, rest.keys(), self._span)
+        rows = {host_id: count.reports for host_id, count in rest.items() if said.holds(host_id, count)}
         if self._finer is None:
             held = {host_id: self._held[host_id] for host_id in counts}
-            ledger.renew(self._connection, held, self._names, counts, told, self._at)
+            ledger.renew(self._connection, held, self._names, counts, said, self._at)
         known = self._samples(self._seconds, (self._at, self._at + timedelta(seconds=1)))
-        self._replace(self._whole(finer, known), self._whole(rows, known), known, told)
+        self._replace(self._whole(finer, known), self._whole(rows, known), known, said)
 
     def _samples(self, seconds: int, span: Span) -> dict[int, int]:
         """How many reports each host's buckets of a span are made of; without those hosts that have none."""
@@ -45,15 +46,15 @@ class Making:
         statement = select(c.series_id, func.sum(c.samples).label("made")).where(*inside).group_by(c.series_id)
         return {owners[row.series_id]: int(row.made) for row in self._connection.execute(statement)}
 
-    def _replace(self, finer: Sequence[int], rows: Sequence[int], known: Iterable[int], told: aggregates.Told) -> None:
+    def _replace(self, finer: Sequence[int], rows: Sequence[int], known: Iterable[int], said: Told) -> None:
         """Makes the buckets of some hosts of finer ones, of others of rows."""
-        names = series.ensure(self._connection, self._names, {host_id: told.names(host_id) for host_id in rows})
+        names = series.ensure(self._connection, self._names, {host_id: said.names(host_id) for host_id in rows})
         self._remove(id_ for host_id in {*finer, *rows}.intersection(known) for id_ in names[host_id].values())
         if finer and self._finer:
             ids = [series_id for host_id in finer for series_id in names[host_id].values()]
             aggregates.fill_from(self._connection, self._finer, self._seconds, self._at, ids)
         if rows:
-            aggregates.fill(self._connection, self._seconds, self._at, told, {id_: names[id_] for id_ in rows})
+            aggregates.fill(self._connection, self._seconds, self._at, said, {id_: names[id_] for id_ in rows})
 
     def _whole(self, made: Mapping[int, int], known: Mapping[int, int]) -> list[int]:
         """The hosts of which a bucket is made.
@@ -71,5 +72,5 @@ class Making:
             self._connection.execute(delete(table).where(table.c.begins_at == self._at, table.c.series_id.in_(old)))
 
 
-def _reports(counts: Mapping[int, aggregates.Count], host_id: int) -> int:
+def _reports(counts: Mapping[int, Count], host_id: int) -> int:
     return counts[host_id].reports if host_id in counts else 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from services import jobs
+from tests.schema_engine import Target, target
 from tests.servers import MariaDb, MySql, Server, available
 from tests.service import Service, running, settings_for
 
@@ -37,9 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _aggregates_by_hand() -> Iterator[None]:
-    """In the services of this process: tests count the statements of the writer's connection, which the job uses."""
+    """In the services of this process: tests count the statements of the writer's connection, which the jobs use."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "ROLL_EVERY_S", 3_600.0)
+        for name in ("ROLL_EVERY_S", "PRESENCE_EVERY_S"):
+            patch.setattr(jobs, name, 3_600.0)
         yield
 
 
@@ -97,4 +99,12 @@ def fresh(engine: str, new_url: Callable[[str], str], tmp_path: Path) -> Iterato
 def sqlite(new_url: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service on SQLite alone, for what no engine has a say in."""
     with running(settings_for(new_url("sqlite"), tmp_path_factory.mktemp("service"))) as one:
+        yield one
+
+
+@pytest.fixture
+def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
+    """A database with our tables, without a service."""
+    with target(new_url(engine)) as one:
+        one.prepare()
         yield one

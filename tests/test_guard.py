@@ -14,20 +14,13 @@ from services.guard import FLOORS, GIB, Step, next_step
 from services.retention import removals
 from tests import stored
 from tests.intake import until
-from tests.schema_engine import Target, target
+from tests.schema_engine import Target
 from tests.service import Service, running, settings_for
 
 pytestmark = pytest.mark.history
 NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 DAY = timedelta(days=1)
 COUNTS = "SELECT (SELECT COUNT(*) FROM containers), (SELECT COUNT(*) FROM reports)"
-
-
-@pytest.fixture
-def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
-    with target(new_url(engine)) as one:
-        one.prepare()
-        yield one
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,19 +15,12 @@ from model.history import METRICS
 from model.models import containers, reports
 from tests.intake import refused
 from tests.past import NAMES, T0, Writer, container, fleet
-from tests.schema_engine import Target, target
+from tests.schema_engine import Target
 from tests.service import Service, report
 from utils.utils import moment
 
 pytestmark = pytest.mark.history
 START = moment(T0)
-
-
-@pytest.fixture
-def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
-    with target(new_url(engine)) as one:
-        one.prepare()
-        yield one
 
 
 def asked(step_s: int, name: Name = HOST, span: tuple[int, int] = (0, 7_200), now_s: float = 7_300) -> Asked:

@@ -1,7 +1,7 @@
 """The background jobs: what they do once, in one process, whatever dies."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from database import leases, rollups
 from services import jobs
 from tests.conftest import ENGINES
 from tests.intake import until
-from tests.schema_engine import Target, target
+from tests.schema_engine import Target
 from tests.service import report, running, settings_for
 
 pytestmark = pytest.mark.history
@@ -71,13 +71,6 @@ def test_of_two_instances_one_holds_the_lease(engine: str, new_url: Callable[[st
         time.sleep(0.5)
         assert one.sql("SELECT SUM(samples) FROM rollup_3600") == [(4,)]
         assert one.sql("SELECT owner, fence FROM leases WHERE name = 'history'") == [(first, 1)]
-
-
-@pytest.fixture
-def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
-    with target(new_url(engine)) as one:
-        one.prepare()
-        yield one
 
 
 def holds(store: Target, owner: str, ttl_s: float = 20) -> bool:

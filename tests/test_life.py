@@ -4,7 +4,6 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,19 +16,12 @@ from database.ledger import Life, State, changes
 from model.history import OF_CONTAINERS, events, series
 from model.models import containers, reports
 from tests.past import NAMES, T0, Writer, roll
-from tests.schema_engine import Crash, Saboteur, Target, target
+from tests.schema_engine import Crash, Saboteur, Target
 from utils.utils import moment
 
 pytestmark = pytest.mark.history
 
 T = moment(T0)
-
-
-@pytest.fixture
-def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
-    with target(new_url(engine)) as one:
-        one.prepare()
-        yield one
 
 
 def shown(name: tuple[str, str], dice: random.Random) -> dict[str, Any]:

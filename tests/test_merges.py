@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from model.history import series as all_series
 from model.models import containers, reports
 from services.retention import expiries
 from tests.past import LATER, NAMES, T0, Writer, container, fleet, roll
-from tests.schema_engine import Target, target
+from tests.schema_engine import Target
 from tests.service import Service, report
 from tests.test_manage import manage, url_of
 from utils.utils import SECOND, micros, moment
@@ -29,13 +29,6 @@ NOW = T0 + 200_000 * SECOND
 
 class Killed(Exception):
     """Ends a merge where a test wants it to end."""
-
-
-@pytest.fixture
-def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
-    with target(new_url(engine)) as one:
-        one.prepare()
-        yield one
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,20 +15,13 @@ from services import jobs
 from services.retention import Trust, expiries
 from tests.intake import until
 from tests.past import NAMES, T0, Writer, container, roll
-from tests.schema_engine import Target, target
+from tests.schema_engine import Target
 from tests.service import report, running, settings_for
 from utils.utils import moment
 
 pytestmark = pytest.mark.history
 START = moment(T0)
 DAY_S = 86_400
-
-
-@pytest.fixture
-def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
-    with target(new_url(engine)) as one:
-        one.prepare()
-        yield one
 
 
 def expire(store: Target, now: datetime, **days: int) -> dict[str, int]:

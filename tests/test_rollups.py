@@ -4,7 +4,6 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,17 +15,10 @@ from model.history import METRICS, TIERS, rollup_due, series
 from model.history import rollups as tables
 from model.models import containers, reports, rollup_pending
 from tests.past import NAMES, T0, Writer, container, fleet, roll
-from tests.schema_engine import Crash, Saboteur, Target, target
+from tests.schema_engine import Crash, Saboteur, Target
 from utils.utils import SECOND, moment
 
 pytestmark = pytest.mark.history
-
-
-@pytest.fixture
-def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
-    with target(new_url(engine)) as one:
-        one.prepare()
-        yield one
 
 
 def expected(store: Target, seconds: int) -> dict[tuple[Any, ...], tuple[Any, ...]]:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from services.forecast import Fleet, forecast, size, told
 from tests import stored
 from tests.intake import until
 from tests.past import T0, Writer, roll
-from tests.schema_engine import Target, target
+from tests.schema_engine import Target
 from tests.servers import Server
 from tests.service import running, settings_for
 from tests.test_manage import manage
@@ -27,13 +27,6 @@ pytestmark = pytest.mark.history
 # How far estimates and forecasts may be from what is there.
 ESTIMATE, FORECAST = 1.3, 1.5
 FILLED = ("reports", "containers", "rollup_60", "rollup_600", "rollup_3600")
-
-
-@pytest.fixture
-def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
-    with target(new_url(engine)) as one:
-        one.prepare()
-        yield one
 
 
 def asked(store: Target, folder: Path, **environ: str) -> dict[str, Any]:

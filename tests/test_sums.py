@@ -2,7 +2,6 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +15,7 @@ from tests import moments
 from tests.intake import refused
 from tests.moments import Told, told, written
 from tests.past import T0, Writer, roll
-from tests.schema_engine import Target, target
+from tests.schema_engine import Target
 from tests.service import Service, report
 from tests.test_history import asked
 from utils.utils import moment
@@ -25,13 +24,6 @@ pytestmark = pytest.mark.history
 START = moment(T0)
 SPAN = (START, START + timedelta(seconds=9_600))
 NOW = START + timedelta(seconds=9_700)
-
-
-@pytest.fixture
-def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
-    with target(new_url(engine)) as one:
-        one.prepare()
-        yield one
 
 
 def found(store: Target, step_s: int, host_id: int | None, cluster: str | None = None) -> list[Point]:

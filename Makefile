@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-OURS := agent config demo model database services routers utils benchmarks deploy main.py manage.py logger.py
+OURS := agent commands config demo model database services routers utils benchmarks deploy main.py manage.py logger.py
 APT := apt-get install -y python3 python3-venv make
 
 # Runs a command and prints how long it took, also if it failed.

@@ -19,6 +19,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from database import tags
 from database.details import packed
@@ -34,6 +35,10 @@ _ALIVE = select(hosts.c.id).where(hosts.c.id.in_(bindparam("ids", expanding=True
 _FIND = select(hosts.c.host_name, hosts.c.id).where(hosts.c.host_name.in_(bindparam("names", expanding=True)))
 # Another instance may create the same host at the same moment; both then find the one row that is there.
 _CREATE = insert_ignore(hosts)
+
+
+class NameTaken(Exception):
+    """Another host has that name."""
 
 
 def find(connection: Connection, names: Sequence[str]) -> dict[str, int]:
@@ -209,5 +214,8 @@ def get(connection: Connection, host_id: int) -> Record | None:
 
 
 def rename(connection: Connection, host_id: int, name: str) -> None:
-    """Gives a host another name, its history with it; raises IntegrityError if another host has that one."""
-    connection.execute(update(hosts).where(hosts.c.id == host_id).values(host_name=name))
+    """Gives a host another name, its history with it; raises NameTaken if another host has that one."""
+    try:
+        connection.execute(update(hosts).where(hosts.c.id == host_id).values(host_name=name))
+    except IntegrityError:
+        raise NameTaken from None

@@ -28,7 +28,7 @@ from mutmut.mutation.mutators import mutation_operators, operator_arg_removal, o
 from tests.mutation_plan import LIBRARIES, PLAN, Pass, prepared
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = {"config", "database", "model", "services", "routers", "utils", "main", "manage", "logger", "tests"}
+OURS = {"config", "database", "model", "services", "routers", "utils", "main", "commands", "manage", "logger", "tests"}
 EXPLAINED = ROOT / "docs" / "mutation.md"
 PROCESSES = 2
 TIMEOUT_S = 90

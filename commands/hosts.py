@@ -38,6 +38,8 @@ def host_delete(name: str) -> None:
 def host_rename(name: str, new: str) -> None:
     """Give a host another name; it keeps its history."""
     with found(name) as (connection, host_id, _):
+        if not hosts.held(connection, host_id):  # it was forgotten, or merged, just now
+            raise click.ClickException("no host of that name")
         try:
             hosts.rename(connection, host_id, new)
         except hosts.NameTaken:
@@ -64,6 +66,8 @@ def host_merge(source: str, target: str) -> None:
 def host_tag(name: str, changes: list[tuple[str, str]]) -> None:
     """Give tags to a host (+web) and take them away (-web), then list what it has."""
     with found(name) as (connection, host_id, _):
+        if not hosts.held(connection, host_id):  # it was forgotten, or merged, just now
+            raise click.ClickException("no host of that name")
         known = set(tags.of(connection, [host_id]).get(host_id, []))
         for sign, tag in changes:
             known = known | {tag} if sign == "+" else known - {tag}

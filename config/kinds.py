@@ -8,6 +8,7 @@ import re
 import stat
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -99,7 +100,10 @@ def _database_url(url: SecretStr | None) -> SecretStr | None:
 
 def _web_url(url: SecretStr | None) -> SecretStr | None:
     text = url.get_secret_value() if url else None
-    _require(text is None or re.fullmatch(r"https?://[^\s/?#]+(/[^\s#]*)?", text, re.ASCII) is not None)
+    if text is not None:
+        _require(re.fullmatch(r"https?://[^\s/?#@]+([/?][^\s#]*)?", text, re.ASCII) is not None)
+        parts = urlsplit(text)  # raises ValueError for a host that is none
+        _require(bool(parts.hostname) and (parts.port is None or parts.port > 0))
     return url
 
 
@@ -126,7 +130,7 @@ Url = Annotated[
 WebhookUrl = Annotated[
     SecretStr | None,
     AfterValidator(_web_url),
-    Field(description="an http:// or https:// address with a host and no fragment, or nothing"),
+    Field(description="an http:// or https:// address without a user or fragment, or nothing"),
 ]
 Charset = Annotated[
     Literal["utf8mb4"],

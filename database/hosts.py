@@ -66,10 +66,20 @@ def merging_into(host_id: int) -> str:
     return f"\x1f{host_id}"
 
 
+def held(connection: Connection, host_id: int) -> bool:
+    """Locks a host until the transaction ends; False if there is none of that id."""
+    statement = select(hosts.c.id).where(hosts.c.id == host_id, hosts.c.deleted_at.is_(None))
+    return connection.scalar(statement.with_for_update()) is not None
+
+
 def hide(connection: Connection, host_id: int, now: int) -> bool:
     """Forgets a host, and one that is not merged into it yet: hides it and frees its name. False if there is none."""
-    connection.execute(update(hosts).where(hosts.c.host_name == merging_into(host_id)).values(host_name=None))
-    statement = update(hosts).where(hosts.c.id == host_id, hosts.c.deleted_at.is_(None))
+    h, going = hosts.c, merging_into(host_id)
+    ids = connection.scalars(select(h.id).where(or_(h.id == host_id, h.host_name == going)).order_by(h.id)).all()
+    for one in ids:  # a merge goes on meanwhile, and locks both in this order
+        connection.execute(select(h.id).where(h.id == one).with_for_update())
+    connection.execute(update(hosts).where(h.id.in_(ids), h.host_name == going).values(host_name=None))
+    statement = update(hosts).where(h.id == host_id, h.deleted_at.is_(None))
     return connection.execute(statement.values(deleted_at=moment(now), host_name=None)).rowcount > 0
 
 
@@ -216,6 +226,8 @@ def get(connection: Connection, host_id: int) -> Record | None:
 def rename(connection: Connection, host_id: int, name: str) -> None:
     """Gives a host another name, its history with it; raises NameTaken if another host has that one."""
     try:
-        connection.execute(update(hosts).where(hosts.c.id == host_id).values(host_name=name))
+        connection.execute(
+            update(hosts).where(hosts.c.id == host_id, hosts.c.deleted_at.is_(None)).values(host_name=name)
+        )
     except IntegrityError:
         raise NameTaken from None

@@ -6,13 +6,14 @@ it, by whichever clock, is a sign of life.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
 
 from database import series
 from database.dialect import insert_ignore
 from database.hosts import Presence
+from database.rows import Record
 from database.series import HOST
 from model.history import BACK, DARK, events, webhook_calls
 from model.models import hosts, reports
@@ -53,17 +54,26 @@ def turns(connection: Connection, presence: Presence, earliest: datetime, *, cal
 
     With `call` each is also noted for whoever is on call.
     """
-    made = _back(connection)
-    if presence.now >= earliest:
-        made += _dark(connection, presence, earliest)
+    back, silent = hosts.c.last_seen != hosts.c.dark_since, hosts.c.dark_since.is_(None) & ~presence.online()
+    rows = _locked(connection, or_(back, silent) if presence.now >= earliest else back)
+    made = _back(connection, [row for row in rows if row.dark_since is not None])
+    made += _dark(connection, [row for row in rows if row.dark_since is None], presence, earliest)
     if made:
         _write(connection, made, call=call)
     return made
 
 
-def _back(connection: Connection) -> list[Turn]:
-    seen = hosts.c.last_seen != hosts.c.dark_since
-    rows = _locked(connection, hosts.c.dark_since.is_not(None), seen)
+def _locked(connection: Connection, asked: ColumnElement[bool]) -> Sequence[Record]:
+    """Found without a lock, as a rule none; then held, all at once in the order in which everyone locks hosts."""
+    ids = connection.scalars(select(hosts.c.id).where(*_ALIVE, asked)).all()
+    if not ids:
+        return []
+    c = hosts.c
+    statement = select(c.id, c.host_name, c.last_seen, c.expected_by, c.dark_since).where(c.id.in_(ids))
+    return connection.execute(statement.where(*_ALIVE, asked).order_by(c.id).with_for_update()).all()
+
+
+def _back(connection: Connection, rows: Sequence[Record]) -> list[Turn]:
     made = [Turn(row.id, row.host_name, BACK, _heard_again(connection, row), row.dark_since) for row in rows]
     if made:
         back = [turn.host_id for turn in made]
@@ -71,17 +81,7 @@ def _back(connection: Connection) -> list[Turn]:
     return made
 
 
-def _locked(connection: Connection, *conditions: ColumnElement[bool]) -> Sequence[Any]:
-    """Found without a lock, as a rule none; then held in the order in which everyone locks hosts."""
-    ids = connection.scalars(select(hosts.c.id).where(*_ALIVE, *conditions)).all()
-    if not ids:
-        return []
-    c = hosts.c
-    statement = select(c.id, c.host_name, c.last_seen, c.expected_by, c.dark_since).where(c.id.in_(ids))
-    return connection.execute(statement.where(*_ALIVE, *conditions).order_by(c.id).with_for_update()).all()
-
-
-def _heard_again(connection: Connection, host: Any) -> datetime:  # noqa: ANN401 - a row
+def _heard_again(connection: Connection, host: Record) -> datetime:
     """When the first report came behind the silence; those of a backlog say when they were sampled, not that."""
     r = reports.c
     first = select(func.min(r.received_at)).where(r.host_id == host.id, r.sampled_at > host.dark_since)
@@ -89,13 +89,13 @@ def _heard_again(connection: Connection, host: Any) -> datetime:  # noqa: ANN401
     return heard or host.last_seen
 
 
-def _dark(connection: Connection, presence: Presence, earliest: datetime) -> list[Turn]:
+def _dark(connection: Connection, rows: Sequence[Record], presence: Presence, earliest: datetime) -> list[Turn]:
     """Only a host in the second half of whose silence another was heard: else it may be the server that is deaf."""
     after = presence.now - presence.seen_after
-    heard = max((one.last_seen for one in newest(connection)), default=earliest)
+    heard = max((one.last_seen for one in newest(connection)), default=earliest) if rows else earliest
     made = [
         Turn(row.id, row.host_name, DARK, max(due, earliest), row.last_seen)
-        for row in _locked(connection, hosts.c.dark_since.is_(None), ~presence.online())
+        for row in rows
         if heard > row.last_seen + ((due := _due(row, after)) - row.last_seen) / 2
     ]
     if made:
@@ -104,7 +104,7 @@ def _dark(connection: Connection, presence: Presence, earliest: datetime) -> lis
     return made
 
 
-def _due(host: Any, after: timedelta) -> datetime:  # noqa: ANN401 - a row
+def _due(host: Record, after: timedelta) -> datetime:
     """From when on the host was late."""
     silent: datetime = host.last_seen + after
     return max(silent, host.expected_by or silent)
@@ -142,8 +142,9 @@ class Call(NamedTuple):
     details: str | None
 
 
-def calls(connection: Connection, most: int) -> list[Call]:
-    """The oldest ones."""
+def calls(connection: Connection, since: datetime, most: int) -> list[Call]:
+    """The oldest ones of those that are still of use; what is older is given up."""
+    connection.execute(delete(webhook_calls).where(webhook_calls.c.at < since))
     w, e = webhook_calls.c, events.c
     same = (e.host_id == w.host_id) & (e.at == w.at) & (e.kind == w.kind)
     statement = select(w.host_id, hosts.c.host_name, w.kind, w.at, e.details).select_from(webhook_calls)

@@ -164,12 +164,15 @@ class Jobs:
         url = self._monitoring.webhook_url
         if url is None or not self._database.is_up or not self._pauses.over(time.monotonic()):
             return
-        waiting = await self._writer.run(self._guarded(partial(presence.calls, most=CALLS), list[Call]()))
-        for call in waiting:
+        since = moment(self._database.clock.now()) - webhook.GIVEN_UP_AFTER
+        of_use = partial(presence.calls, since=since, most=CALLS)
+        for call in await self._writer.run(self._guarded(of_use, list[Call]())):
             refused = await asyncio.to_thread(webhook.post, url.get_secret_value(), webhook.body(call))
-            self._pauses.note(time.monotonic(), failed=refused is not None)
             if refused is not None:
                 logger.warning(event("webhook_failed", host=call.host_name, kind=call.kind, reason=refused))
+            again = refused is not None and not webhook.is_final(refused)
+            self._pauses.note(time.monotonic(), failed=again)
+            if again:
                 return
             await self._writer.run(partial(presence.called, call=call))
 

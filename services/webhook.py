@@ -3,6 +3,8 @@
 import json
 import urllib.error
 import urllib.request
+from datetime import timedelta
+from http.client import HTTPException
 from typing import Any
 
 from database.presence import Call
@@ -10,6 +12,8 @@ from model.history import DARK
 from utils.utils import utc_text
 
 TIMEOUT_S = 10.0
+# Nobody on call needs to hear of what is older.
+GIVEN_UP_AFTER = timedelta(days=1)
 # After a failure the next attempt waits so long, doubled each time up to the second.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 
@@ -31,17 +35,22 @@ def body(call: Call) -> bytes:
 
 
 def post(url: str, content: bytes) -> str | None:
-    """Gives None if the other side took it, else why not; never the URL, which may be a secret."""
+    """Gives None if the other side took it, else why not; never the URL or what was answered: both may be secrets."""
     headers = {"Content-Type": "application/json", "User-Agent": "resource-monitor-server"}
-    request = urllib.request.Request(url, content, headers)  # noqa: S310 - the settings take http and https only
     try:
+        request = urllib.request.Request(url, content, headers)  # noqa: S310 - the settings take http and https only
         with urllib.request.build_opener(_Stay).open(request, timeout=TIMEOUT_S) as answer:
             return None if answer.status < 300 else f"status {answer.status}"  # noqa: PLR2004 - HTTP's own
     except urllib.error.HTTPError as error:
         error.close()
         return f"status {error.code}"
-    except (OSError, ValueError) as error:  # ValueError: what http.client says of a broken answer
+    except (OSError, ValueError, HTTPException) as error:
         return type(error).__name__
+
+
+def is_final(refusal: str) -> bool:
+    """Whether a call that was refused so would be refused again, and must not keep the next ones waiting."""
+    return refusal.startswith("status 4") and refusal not in ("status 408", "status 429")
 
 
 class Pauses:

@@ -590,7 +590,17 @@ def test_a_device_is_no_log_file(ini: Folder) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["ftp://chat.example/x", "https:///x", "chat.example/hooks", "https://a b/", "https://a/#x"]
+    "address",
+    [
+        "ftp://chat.example/x",
+        "https:///x",
+        "chat.example/hooks",
+        "https://a b/",
+        "https://a/#x",
+        "https://me:word@a/",
+        "http://[::1/x",
+        "http://a:x/",
+    ],
 )
 def test_a_webhook_is_an_address_of_the_web_and_is_not_shown(ini: Folder, address: str) -> None:
     sentence = ini.refusal(f"[monitoring]\nwebhook_url = {address}\n")

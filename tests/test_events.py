@@ -1,10 +1,11 @@
 """Events over HTTP, and what makes a host silent or back."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -181,6 +182,48 @@ def test_who_is_on_call_hears_once_of_a_host_that_is_silent_and_of_its_return(
     assert (back["kind"], back["text"]) == ("back", "leaves is back")
     assert "webhook_failed" in service.log
     assert "hooks/secret" not in service.log
+
+
+@pytest.mark.parametrize(
+    ("status", "calls"),
+    [
+        (500, ["one", "one", "other"]),
+        (429, ["one", "one", "other"]),
+        (404, ["one", "other"]),
+        (307, ["one", "one", "other"]),
+    ],
+)
+def test_a_refused_call_is_repeated_unless_that_is_in_vain(
+    new_url: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, calls: list[str]
+) -> None:
+    monkeypatch.setattr(webhook, "FIRST_PAUSE_S", 0.1)
+    with Hook() as hook:
+        hook.statuses = [status]
+        settings = settings_for(new_url("sqlite"), tmp_path, MONITORING_WEBHOOK_URL=hook.url)
+        with running(settings) as service:
+            now = datetime.now(UTC).replace(tzinfo=None)
+            ids = [service.post(report(name)).json()["data"]["host_id"] for name in ("one", "other")]
+            for host_id, days in ((ids[0], -2), (ids[0], 0), (ids[1], 1)):
+                row = {"id": host_id, "at": str(now + timedelta(days))}
+                service.sql("INSERT INTO webhook_calls (host_id, at, kind) VALUES (:id, :at, 'dark')", **row)
+            until(lambda: service.sql("SELECT COUNT(*) FROM webhook_calls") == [(0,)])
+    assert [body["host_name"] for body in hook.bodies] == calls
+
+
+def test_what_is_no_answer_says_nothing_of_the_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def nonsense() -> None:
+            with server.accept()[0] as caller:
+                caller.sendall(b"secret nonsense\r\n\r\n")
+
+        thread = threading.Thread(target=nonsense)
+        thread.start()
+        refused = webhook.post(f"http://127.0.0.1:{server.getsockname()[1]}/hooks/secret", b"{}")
+        thread.join()
+    assert refused
+    assert "secret" not in refused
+    assert webhook.post("http://127.0.0.1:1/hooks/secret", b"{}") in ("URLError", "ConnectionRefusedError")
 
 
 def test_nobody_is_silent_while_nobody_is_heard(engine: str, new_url: Callable[[str], str], tmp_path: Path) -> None:

@@ -194,6 +194,19 @@ def test_a_silent_host_tells_no_end_of_its_containers_and_later_what_changed_mea
     assert store.sql("SELECT COUNT(*) FROM containers") == [(1,)]
 
 
+def test_rows_between_the_reports_of_a_database_that_was_taken_over_are_passed_by(store: Target) -> None:
+    writer = Writer(store)
+    writer.put(writer.report("h", 0, {"container_name": "web", "status": "running"}))
+    roll(store)
+    columns = "engine_type, cluster_name, node_name, container_name, status, host_id"
+    store.sql(
+        f"INSERT INTO containers ({columns}, sampled_at) SELECT {columns}, :at FROM containers", at=str(moment(T0 + 7))
+    )
+    writer.put(writer.report("h", 90, {"container_name": "web", "status": "exited"}))
+    roll(store)
+    assert [event[2] for event in sorted(stored(store))] == ["appeared", "status"]
+
+
 def removed(store: Target, cutoff: datetime) -> None:
     """Removes rows as the job does."""
     now = T + timedelta(days=60)

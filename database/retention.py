@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, no
 from model.history import events, rollup_due, rollups, series
 from model.models import containers, hosts, reports, rollup_pending
 
-ROWS = 5_000
-BUDGET_S = 0.03
+# So many rows a statement, and so long a transaction works at most before it commits: the writer's next batch waits.
+ROWS, BUDGET_S = 1_000, 0.015
 # An Idempotency-Key is remembered for as long as its report is, and at least for this.
 KEYS = timedelta(hours=24)
 # A host of which a merge was begun and not finished: what its rows are needed for, no mark tells.
@@ -34,12 +34,12 @@ Expire = Callable[[Connection, int], Progress]
 
 
 def sweep(connection: Connection, expire: Expire, after: int) -> Progress:
-    """Goes on until there is enough for one transaction: of rows, or of the time for which the writer waits."""
+    """Goes on until there is enough for one transaction."""
     ends, removed = time.monotonic() + BUDGET_S, 0
     while True:
         progress = expire(connection, after)
         removed += progress.removed
-        if progress.after is None or removed >= ROWS or time.monotonic() > ends:
+        if progress.after is None or time.monotonic() > ends:
             return Progress(removed, progress.after)
         after = progress.after
 

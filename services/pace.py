@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from database.writer import Writer
 
 T = TypeVar("T")
-# While reports wait they have the connection for three times as long as a job had it; without any, for as long: others
-# may want to write.
+# While reports wait they have the connection for three times as long as a job had it. Other processes have a moment at
+# any rate: SQLite lets one write at a time.
 REST, POLL_S = 3, 0.005
 
 
@@ -33,7 +33,7 @@ class Pace:
 
     async def _rest(self, took_s: float) -> None:
         ends = time.monotonic() + REST * took_s
-        await asyncio.sleep(took_s)
+        await asyncio.sleep(POLL_S)
         while self._writer.depth and time.monotonic() < ends:  # noqa: ASYNC110 - the writer's thread empties it
             await asyncio.sleep(POLL_S)
 

@@ -53,3 +53,8 @@ def ours(workers: int) -> Contestant:
     """Ours with its shipped defaults, its log included."""
     title = f"ours, {workers} worker{'s' if workers > 1 else ''}"
     return Contestant(title, partial(_started, arguments=MAIN, workers=workers))
+
+
+def with_jobs(name: str) -> Contestant:
+    """Ours with one of the intervals of `benchmarks.jobs`."""
+    return Contestant(f"ours, jobs {name}", partial(_started, arguments=["-m", "benchmarks.jobs", name]))

@@ -9,6 +9,9 @@ from typing import Any
 HOSTS, CONTAINERS = 1_000, 20
 # Reports of each host, so that no cache of values finds the last one again.
 VARIANTS = 8
+# A container of every so manyth host starts and stops all the time; the others stay as they are.
+RESTLESS = 100
+STATUSES = ("running", "running", "running", "exited")
 
 
 def host_name(number: int) -> str:
@@ -28,10 +31,15 @@ def _container(number: int, each: int, dice: random.Random) -> dict[str, Any]:
         "cluster_name": f"cluster-{number % 10}",
         "node_name": host_name(number),
         "container_name": f"service-{each:02}-worker",
-        "status": dice.choice(("running", "running", "running", "exited")),
+        "status": _status(number, each, dice),
         **_metrics(dice),
         "get_datetime": _time(dice),
     }
+
+
+def _status(number: int, each: int, dice: random.Random) -> str:
+    restless = number % RESTLESS == 0 and each == 0
+    return STATUSES[(dice.randrange(CONTAINERS) if restless else each) % len(STATUSES)]
 
 
 def _metrics(dice: random.Random) -> dict[str, float]:

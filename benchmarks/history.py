@@ -57,8 +57,8 @@ def report(url: str) -> None:
             answer.raise_for_status()
 
 
-def fill(url: str, rows: int) -> None:
-    """Gives every host's newest report a past of so many container rows in all, the oldest written first.
+def fill(url: str, rows: int, since_s: int = 0) -> None:
+    """Gives every host's newest report a past of so many container rows in all, up to so long ago, the oldest first.
 
     The fleet has to report once more afterwards: current rows are the last ones of a real database.
     """
@@ -68,7 +68,7 @@ def fill(url: str, rows: int) -> None:
             connection.execute(text(f"CREATE TEMPORARY TABLE newest_{table} AS SELECT t.* {current}"))
         for turn in range(rows // TURN, 0, -1):
             for table in (models.reports, models.containers):
-                connection.execute(text(_copy(table, url)), {"age_s": turn * PERIOD_S})
+                connection.execute(text(_copy(table, url)), {"age_s": since_s + turn * PERIOD_S})
             connection.commit()
 
 
@@ -81,6 +81,15 @@ def forget(url: str) -> None:
         connection.commit()
 
 
+def forget_newest(url: str) -> None:
+    """Removes every host's newest report, from which its past was made: the past comes first in the tables then."""
+    with connected(url) as connection:
+        first = connection.scalar(text("SELECT MIN(sampled_at) FROM hosts"))
+        for table in (models.containers, models.reports):
+            connection.execute(text(f"DELETE FROM {table} WHERE sampled_at >= :first"), {"first": first})  # noqa: S608 - ours
+        connection.commit()
+
+
 def _copy(table: Table, url: str) -> str:
     moved = MOVED["sqlite" if url.startswith("sqlite") else "mysql"]
     columns = [column.name for column in table.columns if column.name != "id"]
@@ -90,9 +99,9 @@ def _copy(table: Table, url: str) -> str:
 
 
 @contextmanager
-def connected(url: str) -> Iterator[Connection]:
+def connected(url: str, *, writes: bool = True) -> Iterator[Connection]:
     """One connection to the database, beside the server."""
-    engine = dialect_for(settings_for(url, Path())).engine(Role("history", read_timeout_s=600))
+    engine = dialect_for(settings_for(url, Path())).engine(Role("history", read_timeout_s=600, writes=writes))
     with engine.connect() as connection:
         yield connection
     engine.dispose()

@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, no
 from model.history import events, rollup_due, rollups, series
 from model.models import containers, hosts, reports, rollup_pending
 
-ROWS = 5_000
-BUDGET_S = 0.03
+# So many rows a statement, and so long a transaction works at most before it commits: the writer's next batch waits.
+ROWS, BUDGET_S = 2_000, 0.015
 # An Idempotency-Key is remembered for as long as its report is, and at least for this.
 KEYS = timedelta(hours=24)
 # A host of which a merge was begun and not finished: what its rows are needed for, no mark tells.
@@ -34,12 +34,12 @@ Expire = Callable[[Connection, int], Progress]
 
 
 def sweep(connection: Connection, expire: Expire, after: int) -> Progress:
-    """Goes on until there is enough for one transaction: of rows, or of the time for which the writer waits."""
+    """Goes on until there is enough for one transaction."""
     ends, removed = time.monotonic() + BUDGET_S, 0
     while True:
         progress = expire(connection, after)
         removed += progress.removed
-        if progress.after is None or removed >= ROWS or time.monotonic() > ends:
+        if progress.after is None or time.monotonic() > ends:
             return Progress(removed, progress.after)
         after = progress.after
 
@@ -47,7 +47,8 @@ def sweep(connection: Connection, expire: Expire, after: int) -> Progress:
 def needed_from(connection: Connection, cutoff: datetime) -> datetime:
     """The cutoff, or the oldest moment whose rows an aggregate still waits for."""
     first = (func.min(rollup_pending.c.minute), func.min(rollup_due.c.begins_at))
-    oldest: list[datetime | None] = [connection.scalar(select(column)) for column in first]
+    found = connection.execute(select(*(select(column).scalar_subquery() for column in first))).one()
+    oldest: list[datetime | None] = list(found)
     return min([cutoff, *(moment for moment in oldest if moment is not None)])
 
 
@@ -57,13 +58,11 @@ def expire_containers(connection: Connection, after: int, *, cutoff: datetime) -
     A late report's rows lie behind younger ones: they go when the head has come there.
     """
     c, cutoff = containers.c, needed_from(connection, cutoff)
-    page = select(c.id).where(c.id > after).order_by(c.id).limit(ROWS).subquery()
-    last: int | None = connection.scalar(select(func.max(page.c.id)))
-    if last is None:
+    page = select(c.id, c.sampled_at).where(c.id > after).order_by(c.id).limit(ROWS).subquery()
+    last, oldest = connection.execute(select(func.max(page.c.id), func.min(page.c.sampled_at))).one()
+    if last is None or oldest >= cutoff:
         return Progress(0, None)
     old = (c.id > after, c.id <= last, c.sampled_at < cutoff)
-    if not connection.scalar(select(func.count()).select_from(containers).where(*old)):
-        return Progress(0, None)
     removed = connection.execute(delete(containers).where(*old, *_not_current(connection, cutoff))).rowcount
     return Progress(removed, last)
 

@@ -23,7 +23,7 @@ from utils.utils import EPOCH
 # A bucket is made so long after its end: reports take a moment to come.
 SETTLE = timedelta(seconds=10)
 # So long a transaction works at most before it commits: the writer's next batch waits for it.
-BUDGET_S = 0.03
+BUDGET_S = 0.015
 # So many buckets are looked up at a time.
 LOOK_AHEAD = 300
 # About so many rows are aggregated by one statement: 25 hosts' minutes of 20 containers at 10 s.

@@ -22,6 +22,7 @@ from database.writer import Writer
 from logger import event
 from services import webhook
 from services.guard import Guard
+from services.pace import Pace
 from services.presence import Watch
 from services.retention import Trust, expiries
 from services.webhook import Pauses
@@ -34,7 +35,7 @@ PURGE_EVERY_S = 60.0
 PURGE_ROWS = 5_000
 ROLL_EVERY_S, PRESENCE_EVERY_S = 5.0, 5.0
 CALLS = 20
-RETAIN_EVERY_S, PAUSE_S = 600.0, 0.03
+RETAIN_EVERY_S = 600.0
 # A holder that was killed is replaced within this and one round.
 LEASE, LEASE_TTL_S = "history", 20.0
 
@@ -49,7 +50,7 @@ class Jobs:
     def __init__(self, settings: Settings, database: Database, writer: Writer) -> None:
         self._monitoring = settings.monitoring
         self._database = database
-        self._writer = writer
+        self._writer, self._pace = writer, Pace(writer)
         self._owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._deleted = asyncio.Event()
         self._trust, self._trusted = Trust(), True
@@ -90,13 +91,13 @@ class Jobs:
     async def _purge(self) -> None:
         """In transactions of at most 5,000 rows, so that no report waits long behind one."""
         total = 0
-        while removed := await self._writer.run(lambda connection: hosts.purge(connection, PURGE_ROWS)):
+        while removed := await self._pace.run(lambda connection: hosts.purge(connection, PURGE_ROWS)):
             total += removed
         if total:
             logger.info(event("purged", rows=total))
 
     async def _retain(self) -> None:
-        """Table by table, with a pause after each transaction: ingest must not notice."""
+        """Table by table."""
         now = moment(self._database.clock.now())
         if not self._database.is_up or not self._believes(now):
             return
@@ -114,9 +115,8 @@ class Jobs:
         removed, after = 0, 0
         while True:
             sweep = partial(retention.sweep, expire=expire, after=after)
-            progress = await self._writer.run(self._guarded(sweep, Progress(0, None)))
+            progress = await self._pace.run(self._guarded(sweep, Progress(0, None)))
             removed += progress.removed
-            await asyncio.sleep(PAUSE_S)
             if progress.after is None:
                 return removed
             after = progress.after
@@ -129,11 +129,11 @@ class Jobs:
         return believed
 
     async def _roll(self) -> None:
-        """Until nothing is due; between two transactions the writer has its turn."""
+        """Until nothing is due."""
         if not self._database.is_up:
             return
         began, total = time.monotonic(), 0
-        while made := await self._writer.run(self._guarded(self._step, 0)):
+        while made := await self._pace.run(self._guarded(self._step, 0)):
             total += made
         if total:
             logger.debug(event("rolled", buckets=total, s=time.monotonic() - began))

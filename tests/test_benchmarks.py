@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from benchmarks import history, history_size, table
+from benchmarks import history, history_size, steady, table
+from benchmarks.engines import started
 from benchmarks.table import Line
 from config.config import ROOT
 from tests.deployed import compose
@@ -61,6 +63,19 @@ def test_a_past_lies_behind_the_current_rows(fresh: Service) -> None:
 
 def test_a_filled_store_has_the_memory_that_compose_gives_it() -> None:
     assert {*history_size.OPTIONS["mysql"].split()} <= {*compose()["services"]["database"]["command"]}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_old_rows_go_only_where_the_jobs_are_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steady, "SECONDS", 2)
+    monkeypatch.setattr(steady, "ROWS", 20 * history.TURN)
+    monkeypatch.setattr(steady, "WARM_UP_S", dict.fromkeys(steady.WARM_UP_S, 1))
+    with started("sqlite", tmp_path) as store, steady.old(store, tmp_path) as url:
+        off, busy = (steady.saturated(contestant, url, tmp_path) for contestant in (steady.OFF, steady.BUSY))
+    assert off.removed == 0 < busy.removed
+    assert min(off.rate, busy.rate) > 0
 
 
 @pytest.mark.slow

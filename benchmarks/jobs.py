@@ -1,0 +1,32 @@
+"""The shipped server with other intervals of its background jobs: `python -m benchmarks.jobs off`, or `busy`.
+
+`off` runs none of them. `busy` begins the next sweep of retention a second after the last one ended, not ten minutes:
+where old rows are left it always has work, at its own pace and in its own transactions.
+"""
+
+import sys
+
+import main as server
+from services import jobs
+
+NEVER_S = 1e9
+INTERVALS = {
+    "off": {
+        "PURGE_EVERY_S": NEVER_S,
+        "ROLL_EVERY_S": NEVER_S,
+        "PRESENCE_EVERY_S": NEVER_S,
+        "RETAIN_EVERY_S": NEVER_S,
+    },
+    "busy": {"RETAIN_EVERY_S": 1.0},
+}
+
+
+def main() -> None:
+    """Serves from this process: with several workers they would have the usual intervals."""
+    for name, seconds in INTERVALS[sys.argv[1]].items():
+        setattr(jobs, name, seconds)
+    server.serve(server.settings_in_force)
+
+
+if __name__ == "__main__":
+    main()

@@ -16,6 +16,8 @@ from model.models import containers, hosts, reports, rollup_pending
 
 # So many rows a statement, and so long a transaction works at most before it commits: the writer's next batch waits.
 ROWS, BUDGET_S = 2_000, 0.015
+# So many series are asked at a time whether they have anything old.
+SERIES = 500
 # An Idempotency-Key is remembered for as long as its report is, and at least for this.
 KEYS = timedelta(hours=24)
 # A host of which a merge was begun and not finished: what its rows are needed for, no mark tells.
@@ -104,18 +106,22 @@ def expire_reports(connection: Connection, after: int, *, cutoff: datetime, now:
 
 
 def expire_buckets(connection: Connection, after: int, *, seconds: int, cutoff: datetime) -> Progress:
-    """Series by series, in the order of the primary key."""
-    series_id: int | None = connection.scalar(select(func.min(series.c.id)).where(series.c.id > after))
-    if series_id is None:
+    """In the order of the primary key; series that have nothing old are passed over many at a time."""
+    t, s = rollups[seconds].c, series.c
+    # Not MIN: correlated, it would read all buckets of the series.
+    first = select(t.begins_at).where(t.series_id == s.id).order_by(t.begins_at).limit(1).scalar_subquery()
+    found = connection.execute(
+        select(s.id, first.label("first")).where(s.id > after).order_by(s.id).limit(SERIES)
+    ).all()
+    if not found:
         return Progress(0, None)
-    t = rollups[seconds].c
-    old = (t.series_id == series_id, t.begins_at < cutoff)
+    one = next((row.id for row in found if row.first is not None and row.first < cutoff), None)
+    if one is None:
+        return Progress(0, found[-1].id)
+    old = (t.series_id == one, t.begins_at < cutoff)
     moments = connection.scalars(select(t.begins_at).where(*old).order_by(t.begins_at).limit(ROWS)).all()
-    if not moments:
-        return Progress(0, series_id)
-    statement = delete(rollups[seconds]).where(t.series_id == series_id, t.begins_at <= moments[-1])
-    removed = connection.execute(statement).rowcount
-    return Progress(removed, after if len(moments) == ROWS else series_id)
+    statement = delete(rollups[seconds]).where(t.series_id == one, t.begins_at <= moments[-1])
+    return Progress(connection.execute(statement).rowcount, one - 1 if len(moments) == ROWS else one)
 
 
 def expire_events(connection: Connection, after: int, *, cutoff: datetime) -> Progress:

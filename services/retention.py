@@ -17,9 +17,16 @@ def expiries(monitoring: Monitoring, now: datetime) -> Iterator[tuple[str, Expir
     """What is removed of which table, in the order in which it may be; what is kept for ever is left out."""
     for name, days in kept_days(monitoring).items():
         if days:
-            yield from removals(name, now - timedelta(days=days), now).items()
+            cutoff = now - timedelta(days=days)
+            yield from removals(name, cutoff if name == "reports" else _midnight(cutoff), now).items()
     if monitoring.events_retention_days:
-        yield "events", partial(retention.expire_events, cutoff=now - timedelta(days=monitoring.events_retention_days))
+        cutoff = _midnight(now - timedelta(days=monitoring.events_retention_days))
+        yield "events", partial(retention.expire_events, cutoff=cutoff)
+
+
+def _midnight(at: datetime) -> datetime:
+    """The day's beginning: a day of one series lies together, and goes at once instead of in a hundred pieces."""
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def kept_days(monitoring: Monitoring) -> dict[str, int]:

@@ -114,8 +114,8 @@ def test_each_tier_is_kept_as_long_as_it_says(store: Target) -> None:
     assert after[:2] == before[:2]
     assert after[4] == before[4]
     for seconds, days in ((60, 1), (600, 2)):
-        first = store.sql(f"SELECT MIN(begins_at) FROM rollup_{seconds}")[0][0]
-        assert str(first) >= str(now - timedelta(days=days))[:19]
+        [first] = store.sql(f"SELECT MIN(begins_at) FROM rollup_{seconds}")
+        assert str(first[0])[:10] == str(now - timedelta(days=days))[:10]  # whole days
 
 
 def test_nothing_is_removed_in_one_large_transaction(store: Target, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,5 +173,5 @@ def test_events_go_when_they_are_a_year_old(store: Target) -> None:
     known = store.sql("SELECT COUNT(*) FROM events")[0][0]
     assert known > 0
     assert expire(store, START + timedelta(days=365))["events"] == 0
-    assert expire(store, START + timedelta(days=365, hours=1))["events"] == known
+    assert expire(store, START + timedelta(days=366))["events"] == known
     assert store.sql("SELECT COUNT(*) FROM events") == [(0,)]

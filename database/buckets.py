@@ -1,11 +1,12 @@
 """Buckets as they are read: the samples of a series in a span of time, whole or in parts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
-from database.rows import Record
 from model.history import METRICS
 from model.models import reports
 
@@ -44,15 +45,14 @@ def within(table: Table, host_id: int, span: Span) -> list[ColumnElement[bool]]:
     return [table.c.host_id == host_id, table.c.sampled_at >= span[0], table.c.sampled_at < span[1]]
 
 
-def stored(row: Record) -> Bucket:
-    """A row of a tier."""
-    metrics = [_metric(row, name) for name in METRICS]
-    return Bucket(row.samples, row.begins_at, row.status, metrics)
+PARTS = [f"{metric}_{part}" for metric in METRICS for part in ("sum", "min", "max", "nulls")]
 
 
-def _metric(row: Record, name: str) -> Metric:
-    sum_, min_, max_, nulls = (getattr(row, f"{name}_{part}") for part in ("sum", "min", "max", "nulls"))
-    return Metric(sum_, min_, max_, nulls or 0)
+def stored(at: datetime, samples: int, status: str | None, parts: Sequence[Any]) -> Bucket:
+    """A row of a tier, with the values of `PARTS`."""
+    columns = (parts[place::4] for place in range(4))
+    metrics = [Metric(sum_, min_, max_, nulls or 0) for sum_, min_, max_, nulls in zip(*columns, strict=True)]
+    return Bucket(samples, at, status, metrics)
 
 
 def joined(earlier: Bucket | None, later: Bucket) -> Bucket:

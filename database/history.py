@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
-from database.buckets import Bucket, Metric, Span, count, joined, stored, within
+from database.buckets import PARTS, Bucket, Metric, Span, count, joined, stored, within
 from database.containers import along_index
 from database.rollups import begin
 from database.rows import Record
@@ -98,10 +98,11 @@ def _series_id(connection: Connection, asked: Asked) -> int | None:
 
 
 def _tier(connection: Connection, series_id: int | None, seconds: int, span: Span) -> Iterator[Piece]:
-    table = rollups[seconds]
-    inside = (table.c.series_id == series_id, table.c.begins_at >= span[0], table.c.begins_at < span[1])
-    for row in connection.execute(select(table).where(*inside).order_by(table.c.begins_at)):
-        yield row.begins_at, stored(row)
+    c = rollups[seconds].c
+    inside = (c.series_id == series_id, c.begins_at >= span[0], c.begins_at < span[1])
+    statement = select(c.begins_at, c.samples, c.status, *(c[part] for part in PARTS)).where(*inside)
+    for at, samples, status, *parts in connection.execute(statement.order_by(c.begins_at)).all():
+        yield at, stored(at, samples, status, parts)
 
 
 def _rows(connection: Connection, asked: Asked, span: Span) -> Iterator[Piece]:

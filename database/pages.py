@@ -85,7 +85,7 @@ def _typed(key: Key, value: Any) -> Any:  # noqa: ANN401 - what the column holds
     return value
 
 
-def _from(keys: Sequence[Key], values: Sequence[Any]) -> ColumnElement[bool]:
+def behind(keys: Sequence[Key], values: Sequence[Any]) -> ColumnElement[bool]:
     """The rows at or behind a key: (a > x) or (a = x and b >= y), with the signs turned where it descends."""
     last = len(keys) - 1
     terms = []
@@ -121,7 +121,7 @@ def fetch(
     ordered = labelled.order_by(*order, among_equal)
     values, given = decode(cursor, sort, keys) if cursor else ([], 0)
     if cursor:
-        ordered = ordered.where(_from(keys, values))
+        ordered = ordered.where(behind(keys, values))
     rows = connection.execute(ordered.limit(limit + given + 1)).all()
     rows = rows[_skip(rows, values, given, len(keys)) :]
     page = rows[:limit]

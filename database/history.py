@@ -57,7 +57,8 @@ class Point:
 
 def points(connection: Connection, asked: Asked) -> list[Point] | None:
     """The steps in which there are samples; None if there is no such host."""
-    host = connection.execute(select(hosts.c.id, hosts.c.interval_s).where(hosts.c.id == asked.host_id)).one_or_none()
+    there = (hosts.c.id == asked.host_id, hosts.c.deleted_at.is_(None))
+    host = connection.execute(select(hosts.c.id, hosts.c.interval_s).where(*there)).one_or_none()
     if host is None:
         return None
     asked = resolved(connection, asked)

@@ -15,19 +15,25 @@ from operator import attrgetter
 from sqlalchemy import Connection, and_, func, select
 
 from database import history
-from database.buckets import Bucket, Metric, Span, count, within
+from database.buckets import Bucket, Metric, Span, within
 from database.containers import HOST_ID, along_index
 from database.history import Asked, Point
+from database.hosts import alive
 from database.rollups import begin
 from database.rows import Record
 from database.series import HOST, Name
 from database.series import ids as series_ids
 from database.tiers import Cadence, Walk
 from model.history import METRICS, rollups
-from model.models import containers, hosts
+from model.models import containers, hosts, reports
+from model.queries import MAX_POINTS
 
 # So many hosts of a cluster are added up at most: each costs a dozen small statements.
 MOST_HOSTS = 500
+# So many steps of hosts are held while they are added up: about 600 bytes each.
+MOST_PARTS = 200_000
+# So many rows of containers are held at a time, or those of one report.
+MOST_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +61,10 @@ class Sum:
 
 def points(connection: Connection, asked: Summed) -> list[Point] | None:
     """The steps in which some host reported; None if there is no such host. Raises TooMany."""
-    if asked.host_id is not None and not _exists(connection, asked.host_id):
+    if asked.host_id is not None and asked.host_id not in alive(connection, [asked.host_id]):
         return None
     of_hosts = _members(connection, asked)
-    if len(of_hosts) > MOST_HOSTS:
+    if len(of_hosts) > MOST_HOSTS or _steps(asked) * len(of_hosts) > MOST_PARTS:
         raise TooMany
     steps: dict[datetime, dict[int, Point]] = defaultdict(dict)
     for host_id, names in of_hosts.items():
@@ -68,8 +74,9 @@ def points(connection: Connection, asked: Summed) -> list[Point] | None:
     return [_added(at, found, cadences, asked) for at, found in sorted(steps.items())]
 
 
-def _exists(connection: Connection, host_id: int) -> bool:
-    return connection.scalar(select(hosts.c.id).where(hosts.c.id == host_id)) is not None
+def _steps(asked: Summed) -> float:
+    """How many there are; of every sample of one host there is a limit anyhow."""
+    return (asked.span[1] - asked.span[0]).total_seconds() / asked.step_s if asked.step_s else 0
 
 
 def _members(connection: Connection, asked: Summed) -> Mapping[int, set[Name] | None]:
@@ -90,6 +97,9 @@ def _members(connection: Connection, asked: Summed) -> Mapping[int, set[Name] | 
 def _of_host(connection: Connection, asked: Summed, host_id: int, names: set[Name] | None) -> Iterator[Point]:
     """The host's own steps, with the sum over its containers in place of its own values."""
     own = history.points(connection, Asked(host_id, HOST, asked.span, asked.step_s, asked.now)) or []
+    if len(own) > MAX_POINTS:  # they are refused anyhow
+        yield from own
+        return
     every = series_ids(connection, host_id)
     ids = [id_ for name, id_ in every.items() if name != HOST and (names is None or name in names)]
     walk = Walk(
@@ -162,13 +172,29 @@ def _tier(connection: Connection, ids: Sequence[int], seconds: int, span: Span) 
 
 def _rows(connection: Connection, host_id: int, names: set[Name] | None, span: Span) -> Iterator[tuple[datetime, Sum]]:
     """The samples themselves, added up for each report."""
-    if not count(connection, host_id, span):  # else a silent host's containers would be looked for
-        return
-    c, inside = containers.c, within(containers, host_id, span)
+    c = containers.c
     columns = (c.sampled_at, c.engine_type, c.container_name, *(c[metric] for metric in METRICS))
-    statement = along_index(select(*columns).where(*inside).order_by(c.sampled_at, c.id))
-    for at, rows in groupby(connection.execute(statement), key=attrgetter("sampled_at")):
-        yield at, _of_report(rows, names)
+    for first, last in _portions(connection, host_id, span):
+        inside = (c.host_id == host_id, c.sampled_at.between(first, last))
+        statement = along_index(select(*columns).where(*inside).order_by(c.sampled_at, c.id))
+        for at, rows in groupby(connection.execute(statement), key=attrgetter("sampled_at")):
+            yield at, _of_report(rows, names)
+
+
+def _portions(connection: Connection, host_id: int, span: Span) -> Iterator[Span]:
+    """From which report to which one reads at a time; nothing of a silent host, whose containers are not looked for."""
+    r = reports.c
+    found = connection.execute(
+        select(r.sampled_at, r.containers_count).where(*within(reports, host_id, span)).order_by(r.sampled_at)
+    ).all()
+    first, rows = 0, 0
+    for place, report in enumerate(found):
+        if rows and rows + report.containers_count > MOST_ROWS:
+            yield found[first].sampled_at, found[place - 1].sampled_at
+            first, rows = place, 0
+        rows += report.containers_count
+    if found:
+        yield found[first].sampled_at, found[-1].sampled_at
 
 
 def _of_report(rows: Iterable[Record], names: set[Name] | None) -> Sum:

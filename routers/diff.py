@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from database import past_containers
+from database import hosts, past_containers
 from database.past import RESOLUTIONS
 from model.envelope import Code, Envelope, Failure, ok
 from model.past import DiffOut
@@ -18,7 +18,7 @@ from utils.utils import moment, utc_text
 router = APIRouter(prefix="/api/diff", tags=["history"])
 
 
-@router.get("", operation_id="get_diff", response_model=Envelope[DiffOut], responses=refusals(422, 503))
+@router.get("", operation_id="get_diff", response_model=Envelope[DiffOut], responses=refusals(404, 422, 503))
 async def get_diff(request: Request, query: Annotated[DiffQuery, Query()], db: Db) -> Response:
     """Containers that appeared, vanished, or changed status or image between two moments, and what moved most.
 
@@ -30,6 +30,8 @@ async def get_diff(request: Request, query: Annotated[DiffQuery, Query()], db: D
         span = query.span(moment(db.clock.now()))
     except ValueError as error:
         raise Failure(Code.VALIDATION, str(error)) from None
+    if query.host_id is not None and await db.read(hosts.get, query.host_id) is None:
+        raise Failure(Code.NOT_FOUND, "no such host")
     before, after = (then_at(request, at) for at in span)
     made = await db.read(
         lambda connection: difference(past_containers.sides(connection, before, after, query.host_id), query.limit)

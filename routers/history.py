@@ -84,7 +84,8 @@ async def _points(db: Database, query: HistoryQuery, span: Span, step_s: int, no
         else:
             points = await db.read(history.points, _asked(query, span, step_s, now))
     except TooMany:
-        raise Failure(Code.VALIDATION, f"cluster_name: has more than {MOST_HOSTS} hosts; give a host_id") from None
+        words = f"cluster_name: at most {MOST_HOSTS} hosts, and for so many steps fewer; give a host_id or longer steps"
+        raise Failure(Code.VALIDATION, words) from None
     if points is None:
         raise Failure(Code.NOT_FOUND, "no such host")
     if len(points) > MAX_POINTS:

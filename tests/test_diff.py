@@ -115,3 +115,7 @@ def test_a_wrong_difference_is_told(service: Service, params: dict[str, str], wo
     answer = service.client.get("/api/diff", params=params)
     refused(answer, 422, "VALIDATION")
     assert words in answer.text
+
+
+def test_nothing_is_different_of_a_host_that_is_not_there(service: Service) -> None:
+    assert service.client.get("/api/diff", params={"host_id": 987_654}).status_code == 404

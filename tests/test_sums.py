@@ -14,11 +14,11 @@ from model.history import METRICS
 from tests import moments
 from tests.intake import refused
 from tests.moments import Told, told, written
-from tests.past import T0, Writer, roll
+from tests.past import LATER, NAMES, T0, Writer, container, roll
 from tests.schema_engine import Target
 from tests.service import Service, report
 from tests.test_history import asked
-from utils.utils import moment
+from utils.utils import SECOND, moment
 
 pytestmark = pytest.mark.history
 START = moment(T0)
@@ -189,3 +189,28 @@ def test_a_cluster_of_too_many_hosts_is_told(service: Service, monkeypatch: pyte
 def test_an_unknown_host_has_no_sum(service: Service) -> None:
     params: dict[str, Any] = {"host_id": 999_999, "of": "containers"}
     refused(service.client.get("/api/history", params=params), 404, "NOT_FOUND")
+
+
+def test_rows_are_added_up_in_portions(store: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a portion holds, the sum is the same: reports without containers and with more than a portion too."""
+    writer, dice = Writer(store), random.Random("portions")
+    for at_s in range(0, 600, 10):
+        shown = [container(*name, dice) for name in NAMES[: dice.randrange(4)]]
+        writer.put(writer.report("h", at_s, *shown))
+    made: list[list[Point] | None] = []
+    for most in (1, 4, 100):
+        monkeypatch.setattr(sums, "MOST_ROWS", most)
+        with store.engine.begin() as connection:
+            span = (moment(T0), moment(T0 + 700 * SECOND))
+            made.append(sums.points(connection, Summed(1, None, span, 0, LATER)))
+    assert made[0] == made[1] == made[2]
+    assert made[0]
+    assert len(made[0]) == 60
+
+
+def test_what_would_be_too_much_is_refused(store: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer, dice = Writer(store), random.Random("too much")
+    writer.put(writer.report("h", 0, container(*NAMES[0], dice)))
+    monkeypatch.setattr(sums, "MOST_PARTS", 10)
+    with store.engine.begin() as connection, pytest.raises(sums.TooMany):
+        sums.points(connection, Summed(1, None, (moment(T0), moment(T0 + 700 * SECOND)), 60, LATER))

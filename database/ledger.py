@@ -4,86 +4,22 @@ Events follow from the reports alone, so that those of a minute can be made agai
 report whose predecessor is gone tells of no event, for nobody knows what it would be compared with.
 """
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Select, case, delete, exists, insert, literal, or_, select, update
 
 from database import series
+from database.changes import Change, Life, State, changes
 from database.containers import HOST_ID, along_index
-from database.rows import RUNNING, Record
+from database.rows import Record
 from database.series import HOST, Name, Names
 from database.told import Count, Told
-from model.history import APPEARED, IMAGE, OF_CONTAINERS, RESTARTED, STATUS, TIERS, VANISHED, events, rollups
+from model.history import APPEARED, OF_CONTAINERS, TIERS, events, rollups
 from model.history import series as series_table
 from model.models import containers, hosts, reports
-
-
-class Life(NamedTuple):
-    """What a report tells of a container's life; only some agents tell more than its status."""
-
-    status: str
-    image: str | None
-    started_at: datetime | None
-    restart_count: int | None
-
-
-# The containers of one report.
-State = dict[Name, Life]
-# A container that says so has ended; if it says "running" next, it was started again.
-_ENDED = frozenset({"exited", "dead", "stopped", "restarting"})
-
-
-class Change(NamedTuple):
-    """What happened to a container."""
-
-    kind: str
-    name: Name
-    from_value: str | None
-    to_value: str | None
-    details: str | None = None
-
-
-def changes(before: State, after: State) -> Iterator[Change]:
-    """What happened between two reports that follow each other."""
-    for name in before.keys() - after.keys():
-        yield Change(VANISHED, name, before[name].status, None)
-    for name, life in after.items():
-        if name not in before:
-            yield Change(APPEARED, name, None, life.status)
-        elif life != before[name]:
-            yield from _changes_of(name, before[name], life)
-
-
-def _changes_of(name: Name, before: Life, after: Life) -> Iterator[Change]:
-    if before.status != after.status:
-        yield Change(STATUS, name, before.status, after.status)
-    if before.image and after.image and before.image != after.image:
-        yield Change(IMAGE, name, before.image, after.image)
-    yield from _restart(name, before, after)
-
-
-def _restart(name: Name, before: Life, after: Life) -> Iterator[Change]:
-    by = _restarted_by(before, after)
-    if by:
-        from_value, to_value = (_text(getattr(life, by)) for life in (before, after))
-        yield Change(RESTARTED, name, from_value, to_value, json.dumps({"by": by}))
-
-
-def _restarted_by(before: Life, after: Life) -> str | None:
-    """By the start that the engine tells, else by its count of restarts, else by what the status was."""
-    if before.started_at and after.started_at:
-        return "started_at" if before.started_at != after.started_at else None
-    if before.restart_count is not None and after.restart_count is not None:
-        return "restart_count" if before.restart_count < after.restart_count else None
-    return "status" if before.status in _ENDED and after.status == RUNNING else None
-
-
-def _text(value: object) -> str:
-    return f"{value.isoformat()}Z" if isinstance(value, datetime) else str(value)
 
 
 def renew(  # noqa: PLR0917 - what the buckets of the minute were made of

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from config.config import Settings, describe
 from model.envelope import Code, Envelope, failed, ok
-from model.schemas import HealthOut, LiveOut, ServiceOut, SettingOut
+from model.operations import HealthOut, LiveOut, ServiceOut, SettingOut
 from routers.answers import answer
 from routers.deps import Config, state_of
 from routers.docs import page, refusals

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from model.envelope import Envelope, ok
-from model.schemas import StorageOut
+from model.operations import StorageOut
 from routers.answers import answer
 from routers.deps import Config, state_of
 from routers.docs import refusals

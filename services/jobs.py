@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from config.settings import Settings
-from database import hosts, leases, presence, retention, rollups
+from database import hosts, leases, presence, purge, retention, rollups
 from database.database import Database
 from database.presence import Call, Turn
 from database.retention import Expire, Progress
@@ -91,7 +91,7 @@ class Jobs:
     async def _purge(self) -> None:
         """In transactions of at most 5,000 rows, so that no report waits long behind one."""
         total = 0
-        while removed := await self._pace.run(lambda connection: hosts.purge(connection, PURGE_ROWS)):
+        while removed := await self._pace.run(lambda connection: purge.purge(connection, PURGE_ROWS)):
             total += removed
         if total:
             logger.info(event("purged", rows=total))

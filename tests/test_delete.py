@@ -6,7 +6,7 @@ import httpx
 import pytest
 from sqlalchemy import Connection
 
-from database import hosts
+from database import purge
 from services import jobs
 from services.access import may_delete
 from tests.service import Service, report
@@ -48,7 +48,7 @@ def test_deleted_host_is_gone_from_every_answer(service: Service) -> None:
 def test_hidden_host_is_in_no_list_while_its_rows_are_still_there(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hosts, "purge", lambda *_: 0)
+    monkeypatch.setattr(purge, "purge", lambda *_: 0)
     host_id = stored(service, "hidden", "box")
     service.sql("UPDATE hosts SET deleted_at = created_at, host_name = NULL WHERE id = :id", id=host_id)
     lists = [service.data(path, host_id=host_id) for path in ("/api/hosts", "/api/containers")]
@@ -88,15 +88,15 @@ def test_row_of_a_deleted_host_goes_once_there_is_a_newer_host(service: Service)
 def removed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows each transaction of the job removed, at most a thousand each."""
     counts: list[int] = []
-    purge = hosts.purge
+    whole = purge.purge
 
     def counted(connection: Connection, limit: int) -> int:
-        counts.append(purge(connection, limit))
+        counts.append(whole(connection, limit))
         return counts[-1]
 
     assert jobs.PURGE_ROWS == 5_000
     monkeypatch.setattr(jobs, "PURGE_ROWS", 1_000)
-    monkeypatch.setattr(hosts, "purge", counted)
+    monkeypatch.setattr(purge, "purge", counted)
     return counts
 
 

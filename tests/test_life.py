@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from database import retention, rollups
-from database.ledger import Life, State, changes
+from database.changes import Life, State, changes
 from model.history import OF_CONTAINERS, events, series
 from model.models import containers, reports
 from tests.past import NAMES, T0, Writer, roll

@@ -11,7 +11,7 @@ from sqlalchemy import event, select
 
 from config.settings import Monitoring
 from database import hosts as names
-from database import merge_moments, merge_series, merges, retention, rollups, tags
+from database import merge_moments, merge_series, merges, purge, retention, rollups, tags
 from model.history import METRICS, TIERS, events, webhook_calls
 from model.history import rollups as tiers
 from model.history import series as all_series
@@ -279,7 +279,7 @@ def test_retention_leaves_a_half_merged_host_alone(store: Target) -> None:
             with store.engine.begin() as connection:
                 after = retention.sweep(connection, expire, after).after
     with store.engine.begin() as connection:
-        assert names.purge(connection, 100) == 0
+        assert purge.purge(connection, 100) == 0
     assert store.sql("SELECT host_id, COUNT(*) FROM reports GROUP BY host_id ORDER BY 2 DESC")[0] == (1, 2)
 
 
@@ -291,7 +291,7 @@ def test_what_is_left_of_a_merge_goes_with_the_host_that_it_was_for(store: Targe
         assert names.hide(connection, into, NOW)
     for _ in range(30):
         with store.engine.begin() as connection:
-            names.purge(connection, 100)
+            purge.purge(connection, 100)
     assert store.sql("SELECT COUNT(*) FROM reports") == [(0,)]
 
 

@@ -1,0 +1,77 @@
+"""What is answered to those who keep the server running."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+class DatabaseHealth(BaseModel):
+    """The database as the last probe saw it."""
+
+    status: Literal["up", "down", "read_only", "starting"]
+    engine: str
+    version: str | None
+    durability: Literal["full", "relaxed"] | None
+    warning: str | None
+
+
+class HealthOut(BaseModel):
+    """Whether this process can take reports."""
+
+    status: Literal["ok", "unavailable"]
+    timestamp: str
+    version: str
+    uptime_s: float
+    database: DatabaseHealth
+    queue_depth: int
+    last_commit_age_s: float | None
+    security: Literal["off"]
+
+
+class LiveOut(BaseModel):
+    """That the process runs."""
+
+    status: Literal["alive"]
+
+
+class SettingOut(BaseModel):
+    """One setting in force."""
+
+    value: Any
+    source: Literal["default", "file", "environment"]
+
+
+class ServiceOut(BaseModel):
+    """What this service is and where to go from here."""
+
+    name: str
+    version: str
+    description: str
+    links: dict[str, str]
+
+
+class TableOut(BaseModel):
+    """One table of the database."""
+
+    name: str
+    rows: int
+    rows_estimated: bool = Field(description="counted in a part only, where there are many rows, hosts or series")
+    bytes: int = Field(description="with its indexes; on SQLite a share of all by what rows of the table usually take")
+    bytes_per_sample: float | None = Field(description="of an aggregate: of each sample in it; null without samples")
+    growth_bytes_per_day: int
+    oldest: str | None = Field(description="UTC, hosts' last states aside; null where time has no part or nothing is")
+    newest: str | None = Field(description="UTC")
+
+
+class StorageOut(BaseModel):
+    """What the database takes."""
+
+    measured_at: str = Field(description="UTC")
+    used_bytes: int = Field(description="pages that hold something; a file or tablespace keeps those that were freed")
+    limit_bytes: int | None = Field(description="[monitoring] max_database_gib; null: none")
+    guard: Literal["off", "below", "over", "exhausted"] = Field(
+        description="`over`: what is kept is being shortened; `exhausted`: over, and nothing more may be removed"
+    )
+    growth_bytes_per_day: int = Field(description="what the last day brought without what the next one removes")
+    days_until_limit: float | None = Field(description="null: never, as it seems now, or there is no limit")
+    tables: list[TableOut]

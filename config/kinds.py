@@ -110,8 +110,11 @@ def _web_url(url: SecretStr | None) -> SecretStr | None:
 Flag = Annotated[bool, Field(description="true or false (yes/no, on/off and 1/0 are understood too)")]
 Count = Annotated[int, Field(ge=0, description="a whole number, 0 or more")]
 CountFromOne = Annotated[int, Field(ge=1, description="a whole number, 1 or more")]
-Gib = Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number of GiB, 0 or more")]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number of seconds above 0")]
+Days = Annotated[int, Field(ge=0, le=36_500, description="a whole number of days, 0 to 36500")]
+Gib = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, description="a number of GiB, 0 to 1000000")]
+Seconds = Annotated[
+    float, Field(gt=0, le=86_400 * 365, allow_inf_nan=False, description="a number of seconds above 0, a year at most")
+]
 Text = Annotated[str, Field(description="any text")]
 Name = Annotated[str, Field(min_length=1, description="a text that is not empty")]
 OptionalName = Annotated[str | None, Field(description="a name, or nothing")]

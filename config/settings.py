@@ -15,6 +15,7 @@ from config.kinds import (
     Charset,
     Count,
     CountFromOne,
+    Days,
     Flag,
     Gib,
     Headers,
@@ -121,11 +122,11 @@ class Monitoring(Section):
     """[monitoring]: how hosts are judged, for how many days what is kept (0: for ever), and in what size."""
 
     offline_after_s: Seconds = 180.0
-    retention_raw_days: Count = 3
-    retention_1m_days: Count = 14
-    retention_10m_days: Count = 90
-    retention_1h_days: Count = 730
-    events_retention_days: Count = 365
+    retention_raw_days: Days = 3
+    retention_1m_days: Days = 14
+    retention_10m_days: Days = 90
+    retention_1h_days: Days = 730
+    events_retention_days: Days = 365
     webhook_url: WebhookUrl = None
     max_database_gib: Gib = 0.0
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, case, delete, func, select, update
 
 from database import aggregates, ledger, series, told
 from database.buckets import Span
@@ -24,6 +24,7 @@ class Making:
         self._span = (at, at + timedelta(seconds=seconds))
         self._finer = next((tier for tier in reversed(TIERS) if tier < seconds), None)
         self._names = series.all_ids(connection, held)
+        self._owners = {ids[HOST]: host_id for host_id, ids in self._names.items() if HOST in ids}
 
     def make(self) -> None:
         """From the next finer tier, unless that lacks some reports: it is not built while a host reports seldom."""
@@ -36,15 +37,34 @@ class Making:
         if self._finer is None:
             held = {host_id: self._held[host_id] for host_id in counts}
             ledger.renew(self._connection, held, self._names, counts, said, self._at)
-        known = self._samples(self._seconds, (self._at, self._at + timedelta(seconds=1)))
-        self._replace(self._whole(finer, known), self._whole(rows, known), known, said)
+        known = self._known()
+        samples = {host_id: row.samples for host_id, row in known.items()}
+        self._replace(self._whole(finer, samples), self._whole(rows, samples), samples, said)
+        self._keep_cadences(known.values())
 
     def _samples(self, seconds: int, span: Span) -> dict[int, int]:
         """How many reports each host's buckets of a span are made of; without those hosts that have none."""
-        c, owners = rollups[seconds].c, {ids[HOST]: host_id for host_id, ids in self._names.items() if HOST in ids}
+        c, owners = rollups[seconds].c, self._owners
         inside = (c.series_id.in_(owners), c.begins_at >= span[0], c.begins_at < span[1])
         statement = select(c.series_id, func.sum(c.samples).label("made")).where(*inside).group_by(c.series_id)
         return {owners[row.series_id]: int(row.made) for row in self._connection.execute(statement)}
+
+    def _known(self) -> dict[int, Record]:
+        """The hosts' own buckets that there are already, with their samples and cadence."""
+        c, owners = (
+            rollups[self._seconds].c,
+            {ids[HOST]: host_id for host_id, ids in self._names.items() if HOST in ids},
+        )
+        statement = select(c.series_id, c.samples, c.interval_s)
+        rows = self._connection.execute(statement.where(c.series_id.in_(owners), c.begins_at == self._at))
+        return {owners[row.series_id]: row for row in rows}
+
+    def _keep_cadences(self, known: Iterable[Record]) -> None:
+        """A bucket that is made again is of the time of its first making, whatever the host's cadence is now."""
+        c, cadences = rollups[self._seconds].c, {row.series_id: row.interval_s for row in known if row.interval_s}
+        if cadences:
+            kept = update(rollups[self._seconds]).where(c.begins_at == self._at, c.series_id.in_(cadences))
+            self._connection.execute(kept.values(interval_s=case(cadences, value=c.series_id)))
 
     def _replace(self, finer: Sequence[int], rows: Sequence[int], known: Iterable[int], said: Told) -> None:
         """Makes the buckets of some hosts of finer ones, of others of rows."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from model.fields import Tags, Word
+from model.fields import Name, Tags, Word
 from model.history import METRICS
 
 MAX_LIMIT = 10_000
@@ -135,7 +135,7 @@ class HistoryQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     host_id: HostId | None = Field(None, description="needed unless a cluster is named")
-    container_name: Word | None = Field(None, description="without it the host's own series")
+    container_name: Name | None = Field(None, description="without it the host's own series")
     of: Literal["containers"] | None = Field(None, description="the sum over all containers of the host")
     cluster_name: Word | None = Field(
         None, description="the sum over the containers that are in this cluster now, of all hosts or of one"
@@ -162,6 +162,8 @@ class HistoryQuery(BaseModel):
         """A host, one of its containers, or a sum; moments are shared only by the samples of one host."""
         if self.host_id is None and self.cluster_name is None:
             raise PydanticCustomError("whose", "host_id or cluster_name: one of them is needed")
+        if self.engine_type is not None and self.container_name is None:
+            raise PydanticCustomError("whose", "engine_type: is of a container_name")
         if self.container_name is not None and self.sums:
             raise PydanticCustomError("whose", "container_name: is one container, and not a sum")
         if self.step == "raw" and self.host_id is None:
@@ -208,6 +210,12 @@ class EventQuery(Paged):
     engine_type: Word | None = None
     from_: Moment | None = Field(None, alias="from", description="default: from the first one kept")
     to: Moment | None = Field(None, description="before this moment; default: to the newest")
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Self:
+        if self.from_ and self.to and self.from_ >= self.to:
+            raise PydanticCustomError("span", "from: should be before to")
+        return self
 
 
 class DiffQuery(BaseModel):

@@ -50,7 +50,7 @@ def _liking(ranges: dict[str, float], media_type: str) -> tuple[float, bool]:
     """What the closest range says, and whether that is the type by its name."""
     kind = media_type.partition("/")[0]
     found = next((name for name in (media_type, f"{kind}/*", "*/*") if name in ranges), None)
-    return (ranges[found], found == media_type) if found else (0.0, False)
+    return (ranges[found], found == media_type) if found and ranges[found] else (0.0, False)
 
 
 async def download(request: Request, form: Form, name: str, pieces: AsyncIterator[Sequence[Row]]) -> Response:

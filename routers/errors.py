@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from logger import event
 from model.envelope import Code, Failure
+from model.history import METRICS
 from routers.answers import refusal
 from routers.deps import state_of
 
@@ -27,7 +28,11 @@ _MESSAGES = {
     "extra_forbidden": "is not a parameter of this list",
     "model_type": "should be an object",
 }
-_ITEM = {"idempotency_key": "should be 1 to 255 visible ASCII characters"}
+_ITEM = {
+    "idempotency_key": "should be 1 to 255 visible ASCII characters",
+    "step": "should be auto, raw, or as 5m, 6h, 1d",
+    "metrics": f"should be some of {','.join(METRICS)}",
+}
 
 
 def invalid(errors: Iterable[Any]) -> Failure:

@@ -10,8 +10,9 @@ from pydantic_core import to_json
 
 Row = Mapping[str, object]
 
-# A cell of text that begins with one of these would be a formula to a spreadsheet.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A cell of text that begins with one of these would be a formula to a spreadsheet; so would one that begins with the
+# wide forms of the East Asian keyboards, or with what nobody sees.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\ufeff", "\u200b", "\u2060")
 
 
 class Form(Protocol):

@@ -35,6 +35,7 @@ PURGE_EVERY_S = 60.0
 PURGE_ROWS = 5_000
 ROLL_EVERY_S, PRESENCE_EVERY_S = 5.0, 5.0
 CALLS = 20
+FIRST_S = 60.0
 RETAIN_EVERY_S = 600.0
 # A holder that was killed is replaced within this and one round.
 LEASE, LEASE_TTL_S = "history", 20.0
@@ -79,10 +80,13 @@ class Jobs:
                 await task
 
     async def _every(self, name: str, seconds: float, job: Callable[[], Awaitable[None]], soon: asyncio.Event) -> None:
+        """The first time soon after the start: a process may be started again more often than a rare job comes."""
+        wait_s = min(seconds, FIRST_S)
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(soon.wait(), seconds)
+                await asyncio.wait_for(soon.wait(), wait_s)
             soon.clear()
+            wait_s = seconds
             try:
                 await job()
             except Exception as error:  # noqa: BLE001 - the job's top: it comes again

@@ -36,7 +36,8 @@ class Watch:
         return self._since + self._patience
 
     def _usual(self, host: Heard) -> timedelta:
-        return timedelta(seconds=ON_TIME * host.interval_s) if host.interval_s else self._patience / 2
+        """At least half of the patience: two agents of one name seem to report every few milliseconds."""
+        return max(timedelta(seconds=ON_TIME * (host.interval_s or 0)), self._patience / 2)
 
     def _jumped(self, now: datetime, monotonic_s: float) -> bool:
         if self._passed is None:

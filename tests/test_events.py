@@ -279,9 +279,10 @@ def test_silence_counts_from_when_the_server_hears_its_fleet() -> None:
         return watch.earliest(at(now_s), monotonic_s, [Heard(at(seen), every) for seen, every in seen_and_interval])
 
     assert earliest(0, 0, (0, 10)) == at(100)
-    assert earliest(50, 50, (20, 10), (36, 10)) == at(100)
-    assert earliest(55, 55, (36, None)) == at(100)
-    assert earliest(60, 60, (45, 10), (20, 10)) == at(160)
+    assert earliest(50, 50, (1, 10)) == at(100)  # within half of its patience
+    assert earliest(55, 55, (7, None)) == at(100)
+    assert earliest(56, 56, (0, 50)) == at(100)  # its own intervals are longer
+    assert earliest(60, 60, (9, 0.01), (5, 10)) == at(160)
     assert earliest(65, 65, (64, 10)) == at(160)
     watch.begin_anew()
     assert earliest(70, 70, (64, 10)) == at(170)

@@ -163,3 +163,20 @@ def test_the_finest_tier_is_of_hosts_that_report_more_often(store: Target) -> No
     for seconds in (600, 3_600):
         assert stored(store, seconds) == expected(store, seconds)
     assert seldom in {key[0] for key in stored(store, 600)}
+
+
+def test_what_is_made_again_keeps_the_cadence_of_its_time(store: Target) -> None:
+    writer, dice = Writer(store), random.Random("then")
+    writer.put(*(writer.report("h", at_s, container(*NAMES[0], dice)) for at_s in range(0, 1_200, 10)))
+    store.sql("UPDATE hosts SET interval_s = 10")
+    roll(store)
+    store.sql("UPDATE hosts SET interval_s = 50")
+    writer.put(*(writer.report("h", at_s, container(*NAMES[0], dice)) for at_s in (5, 615, 2_000)))
+    store.sql("UPDATE hosts SET interval_s = 50")
+    roll(store)
+    for seconds in TIERS:
+        [*cadences] = store.sql(
+            f"SELECT interval_s FROM rollup_{seconds} WHERE interval_s IS NOT NULL ORDER BY begins_at"
+        )
+        assert cadences[0] == (10,)
+        assert set(cadences) <= {(10,), (50,)}

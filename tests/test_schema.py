@@ -144,9 +144,11 @@ def test_tables_of_strangers_are_refused_and_not_touched(empty: Target, strange:
 def test_hosts_that_are_long_silent_are_not_told_of_when_the_ledger_is_made(empty: Target) -> None:
     """Else whoever is on call would hear of every host that was ever switched off."""
     empty.prepare()
-    for name, seen in (("old", "2026-01-01"), ("new", "2999-01-01")):
-        statement = "INSERT INTO hosts (host_name, created_at, last_seen) VALUES (:name, '2026-01-01', :seen)"
-        empty.sql(statement, name=name, seen=f"{seen} 00:00:00.000000")
+    seen = {"old": "12:00:00", "stopped with it": "12:04:59", "alive": "12:15:00", "as well": "12:06:00"}
+    for name, at in seen.items():
+        statement = "INSERT INTO hosts (host_name, created_at, last_seen) VALUES (:name, '2026-01-01', :at)"
+        empty.sql(statement, name=name, at=f"2026-01-01 {at}.000000")
     empty.sql("UPDATE alembic_version SET version_num = '0003'")
     empty.prepare()
-    assert empty.sql("SELECT host_name FROM hosts WHERE dark_since IS NOT NULL") == [("old",)]
+    dark = empty.sql("SELECT host_name FROM hosts WHERE dark_since IS NOT NULL ORDER BY host_name")
+    assert dark == [("old",), ("stopped with it",)]

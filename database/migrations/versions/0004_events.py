@@ -1,6 +1,6 @@
 """Makes events, the calls still to be made of them, and hosts' tags; what a killed run made is left as it is."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,8 @@ down_revision = "0003"
 
 ID = sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+HOSTS = sa.table("hosts", sa.column("last_seen", MOMENT), sa.column("dark_since", MOMENT))
+QUIET = timedelta(minutes=10)
 COLUMNS = {"hosts": ("dark_since", "ledger_at"), "series": ("first_at",)}
 
 
@@ -32,15 +34,22 @@ def index(title: str, table: str, *columns: str) -> None:
         op.create_index(title, table, list(columns))
 
 
+def hush() -> None:
+    """Whoever is on call knows of the hosts that were silent before there was a ledger: long before the last report."""
+    connection = op.get_bind()
+    newest = connection.scalar(sa.select(sa.func.max(HOSTS.c.last_seen)))
+    if newest is not None:
+        silent = sa.update(HOSTS).where(HOSTS.c.last_seen < newest - QUIET, HOSTS.c.dark_since.is_(None))
+        connection.execute(silent.values(dark_since=HOSTS.c.last_seen))
+
+
 def upgrade() -> None:
     for table, columns in COLUMNS.items():
         known = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
         for column in columns:
             if column not in known:
                 op.add_column(table, sa.Column(column, MOMENT))
-    silent = sa.text("UPDATE hosts SET dark_since = last_seen WHERE last_seen < :yesterday AND dark_since IS NULL")
-    yesterday = sa.bindparam("yesterday", datetime.now(UTC).replace(tzinfo=None) - timedelta(days=1), MOMENT)
-    op.get_bind().execute(silent.bindparams(yesterday))  # whoever is on call knows of these
+    hush()
     create(
         "events",
         sa.Column(

@@ -78,6 +78,7 @@ mutants: $(VENV)/.installed-dev ## change the intake's core one expression at a 
 bench: $(VENV)/.installed-dev ## measure the intake, the reads and the parts of a report on every database there is
 	@$(BIN)/python -m benchmarks.intake
 	@$(BIN)/python -m benchmarks.reads
+	@$(BIN)/python -m benchmarks.scale
 	@$(BIN)/python -m benchmarks.journey
 	@$(BIN)/python -m benchmarks.foreign_keys
 	@$(BIN)/python -m benchmarks.interpreter

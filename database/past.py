@@ -9,9 +9,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Subquery, and_, case, func, null, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Subquery,
+    and_,
+    case,
+    func,
+    null,
+    or_,
+    select,
+)
 
+from database.dialect import skips_groups
 from database.retention import needed_from
+from database.rollups import begin
 from database.series import HOST
 from model.history import TIERS, rollups, series
 from model.models import hosts, reports
@@ -51,7 +64,7 @@ def states(
     `seconds` is 0 for a report, at `raw_at`, or those of the tier. Of `at_60`, `at_600` and `at_3600` at most one is
     known: of the host's newest bucket then, which also knows its cadence where the state is a report's.
     """
-    newest = _newest(then.at, of_hosts, first or First())
+    newest = _newest(connection, then.at, of_hosts, first or First())
     n, whole_from = newest.c, needed_from(connection, then.kept_from)
     raw = or_(n.reported_at >= whole_from, n.reported_at == n.current)
     tier = _tier(newest)
@@ -63,26 +76,49 @@ def states(
     return select(*columns).where(there).subquery("state")
 
 
-def _newest(at: datetime, of_hosts: Sequence[ColumnElement[bool]], first: First) -> Subquery:
-    """The newest report and the newest bucket of each tier, by one look into an index each.
+def _newest(connection: Connection, at: datetime, of_hosts: Sequence[ColumnElement[bool]], first: First) -> Subquery:
+    """The newest report and the newest bucket of each tier, by a few looks into an index each.
 
     The limit also keeps engines from looking once for every place where such a moment is named.
     """
-    reported = select(func.max(reports.c.sampled_at)).where(reports.c.host_id == hosts.c.id, reports.c.sampled_at <= at)
+    beside, reported_at = _reported(connection, at, hosts.outerjoin(series, _OF_HOST))
     columns: list[ColumnElement[Any]] = [
         hosts.c.id,
         hosts.c.host_name,
         hosts.c.interval_s,
         hosts.c.sampled_at.label("current"),
         series.c.id.label("series_id"),
-        reported.scalar_subquery().label("reported_at"),
+        reported_at.label("reported_at"),
+        *(_begun(seconds, at).label(f"bucket_{seconds}") for seconds in TIERS),
     ]
-    for seconds, table in rollups.items():
-        begun = select(func.max(table.c.begins_at)).where(table.c.series_id == series.c.id, table.c.begins_at <= at)
-        columns.append(begun.scalar_subquery().label(f"bucket_{seconds}"))
-    statement = select(*columns).select_from(hosts.outerjoin(series, _OF_HOST))
     alive = (hosts.c.deleted_at.is_(None), hosts.c.sampled_at.is_not(None))
-    return statement.where(*alive, *of_hosts).order_by(*first.order).limit(first.hosts).subquery("newest")
+    statement = select(*columns).select_from(beside).where(*alive, *of_hosts)
+    return statement.order_by(*first.order).limit(first.hosts).subquery("newest")
+
+
+def _reported(
+    connection: Connection, at: datetime, beside: FromClause
+) -> tuple[FromClause, ColumnElement[datetime | None]]:
+    """When each host reported last by then, and where that is told."""
+    r = reports.c
+    last = select(func.max(r.sampled_at).label("at")).where(r.sampled_at <= at)
+    if not skips_groups(connection):
+        return beside, last.where(r.host_id == hosts.c.id).scalar_subquery()
+    of_all = last.add_columns(r.host_id).group_by(r.host_id).subquery("reported")
+    return beside.outerjoin(of_all, of_all.c.host_id == hosts.c.id), of_all.c.at
+
+
+def _begun(seconds: int, at: datetime) -> ColumnElement[datetime | None]:
+    """The last bucket by then of a host's own series: the one that holds the moment, or an earlier one if there is any.
+
+    Only then are the later ones gone through: for MAX, and in any order but the key's, MySQL reads the whole series.
+    """
+    c = rollups[seconds].c
+    own = select(c.begins_at).where(c.series_id == series.c.id)
+    holds = own.where(c.begins_at == begin(at, seconds)).scalar_subquery()
+    oldest = own.order_by(c.series_id, c.begins_at).limit(1).scalar_subquery()
+    earlier = own.where(c.begins_at <= at).order_by(c.series_id.desc(), c.begins_at.desc()).limit(1)
+    return func.coalesce(holds, case((oldest <= at, earlier.scalar_subquery())))
 
 
 def _tier(newest: FromClause) -> ColumnElement[int | None]:

@@ -88,3 +88,17 @@ def test_one_command_measures_the_intake() -> None:
     assert done.returncode == 0, done.stderr
     servers = [line.split(" | ")[1] for line in done.stdout.splitlines() if line.startswith("| SQLite")]
     assert servers == ["INSERT without HTTP", "straightforward", "ours, 1 worker", "*target for ours*"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_one_command_fills_a_month_and_every_read_of_it_finds_something() -> None:
+    environ = {**os.environ, "BENCH_ENGINES": "sqlite"}
+    command = [sys.executable, "-m", "benchmarks.scale", "--scale", "small"]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| SQLite")]
+    reads = {line[1]: int(line[2].replace(",", "")) for line in lines if line[2]}
+    assert len(reads) == 21
+    assert all(reads.values()), reads

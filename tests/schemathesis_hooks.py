@@ -20,7 +20,7 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
         for name in ("from", "to", "step", "of", "cluster_name"):
             case.query.pop(name, None)
         case.query.setdefault("host_id", 1)
-    if case.path == "/api/diff":
+    if case.path in ("/api/diff", "/api/events"):
         for name in ("from", "to"):
             case.query.pop(name, None)
     if "Idempotency-Key" in case.headers:

@@ -64,9 +64,11 @@ def states(
     `seconds` is 0 for a report, at `raw_at`, or those of the tier. Of `at_60`, `at_600` and `at_3600` at most one is
     known: of the host's newest bucket then, which also knows its cadence where the state is a report's.
     """
-    newest = _newest(connection, then.at, of_hosts, first or First())
-    n, whole_from = newest.c, needed_from(connection, then.kept_from)
-    raw = or_(n.reported_at >= whole_from, n.reported_at == n.current)
+    whole_from = needed_from(connection, then.kept_from)
+    newest = _newest(connection, then.at, of_hosts, first or First(), whole=then.at >= whole_from)
+    n = newest.c
+    later = (func.coalesce(n[f"bucket_{seconds}"], n.reported_at) <= n.reported_at for seconds in TIERS)
+    raw = and_(or_(n.reported_at >= whole_from, n.reported_at == n.current), *later)
     tier = _tier(newest)
     seconds = case((or_(raw, tier.is_(None)), 0), else_=tier)
     buckets = [case((tier == each, n[f"bucket_{each}"])).label(f"at_{each}") for each in TIERS]
@@ -76,8 +78,13 @@ def states(
     return select(*columns).where(there).subquery("state")
 
 
-def _newest(connection: Connection, at: datetime, of_hosts: Sequence[ColumnElement[bool]], first: First) -> Subquery:
+def _newest(
+    connection: Connection, at: datetime, of_hosts: Sequence[ColumnElement[bool]], first: First, *, whole: bool
+) -> Subquery:
     """The newest report and the newest bucket of each tier, by a few looks into an index each.
+
+    Of a moment of which the rows are there (`whole`) a bucket has to have ended: the one that holds the moment may be
+    of samples that came later.
 
     The limit also keeps engines from looking once for every place where such a moment is named.
     """
@@ -89,7 +96,10 @@ def _newest(connection: Connection, at: datetime, of_hosts: Sequence[ColumnEleme
         hosts.c.sampled_at.label("current"),
         series.c.id.label("series_id"),
         reported_at.label("reported_at"),
-        *(_begun(seconds, at).label(f"bucket_{seconds}") for seconds in TIERS),
+        *(
+            _begun(seconds, at - timedelta(seconds=seconds) if whole else at).label(f"bucket_{seconds}")
+            for seconds in TIERS
+        ),
     ]
     alive = (hosts.c.deleted_at.is_(None), hosts.c.sampled_at.is_not(None))
     statement = select(*columns).select_from(beside).where(*alive, *of_hosts)

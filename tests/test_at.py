@@ -4,13 +4,15 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from database.past import RESOLUTIONS
+from database import past_hosts
+from database.past import RESOLUTIONS, Then
 from model.history import METRICS
-from model.queries import ContainerSort, HostSort
+from model.queries import ContainerSort, HostQuery, HostSort
 from tests import moments
 from tests.intake import refused
 from tests.moments import Told, text
@@ -18,7 +20,7 @@ from tests.past import T0, Writer, roll
 from tests.schema_engine import Target, target
 from tests.service import Service, report, running, settings_for
 from tests.test_paging import walk
-from utils.utils import moment
+from utils.utils import SECOND, moment
 
 pytestmark = pytest.mark.history
 START = moment(T0)
@@ -198,6 +200,37 @@ def test_a_slow_host_was_online_by_its_cadence_of_then(service: Service) -> None
 def roll_of(service: Service) -> None:
     with database_of(service) as store:
         roll(store)
+
+
+def test_nobody_was_there_before_the_first_report(engine: str, new_url: Callable[[str], str], tmp_path: Path) -> None:
+    """Though the aggregates of its hour began before it."""
+    url = new_url(engine)
+    with target(url) as store:
+        store.prepare()
+        writer = Writer(store)
+        writer.put(*(writer.report("h", at_s, {"container_name": "web"}) for at_s in range(0, 7_200, 60)))
+        roll(store)
+        store.sql("UPDATE hosts SET interval_s = 60")
+    settings = settings_for(url, tmp_path, MONITORING_RETENTION_RAW_DAYS="0")
+    with running(settings) as service:
+        for at_s, count in ((-1, 0), (1, 1)):
+            at = (moment(T0) + timedelta(seconds=at_s)).isoformat()
+            assert len(service.data("/api/hosts", at=at)) == count
+            assert len(service.data("/api/containers", at=at)) == count
+
+
+def test_rows_that_were_left_do_not_hide_what_is_known_of_later(store: Target) -> None:
+    """As where less was kept for a while: what has no rows any more has aggregates."""
+    writer = Writer(store)
+    writer.put(*(writer.report("h", at_s, {"container_name": "web"}) for at_s in range(0, 7_200, 10)))
+    roll(store)
+    store.sql("DELETE FROM containers WHERE sampled_at > :t", t=str(moment(T0 + 600 * SECOND)))
+    store.sql("DELETE FROM reports WHERE sampled_at > :t", t=str(moment(T0 + 600 * SECOND)))
+    at = moment(T0 + 3_600 * SECOND)
+    then = Then(at, at, moment(0), timedelta(seconds=180))
+    with store.engine.begin() as connection:
+        [host] = past_hosts.page(connection, HostQuery(), then).rows
+    assert (host.seconds, host.online) == (60, 1)
 
 
 def test_a_deleted_host_was_never_there(service: Service) -> None:

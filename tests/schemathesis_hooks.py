@@ -17,7 +17,7 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
     for name in ("cursor", "at"):  # a moment has to be one of the years that a calendar here has
         case.query.pop(name, None)
     if case.path == "/api/history":  # a span has to be one, a step to fit into it, and it is of a host
-        for name in ("from", "to", "step", "of", "cluster_name"):
+        for name in ("from", "to", "step", "of", "cluster_name", "engine_type"):
             case.query.pop(name, None)
         case.query.setdefault("host_id", 1)
     if case.path in ("/api/diff", "/api/events"):

@@ -229,7 +229,7 @@ def test_rows_that_were_left_do_not_hide_what_is_known_of_later(store: Target) -
     at = moment(T0 + 3_600 * SECOND)
     then = Then(at, at, moment(0), timedelta(seconds=180))
     with store.engine.begin() as connection:
-        [host] = past_hosts.page(connection, HostQuery(), then).rows
+        [host] = past_hosts.page(connection, HostQuery.model_validate({}), then).rows
     assert (host.seconds, host.online) == (60, 1)
 
 

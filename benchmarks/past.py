@@ -1,8 +1,8 @@
 """The aggregates, measured: `python -m benchmarks.past` fills a day of 20 hosts with 20 containers at 10 s, as batches.
 
-It prints how fast the job aggregates them, and the bytes of a row of each table, from which `model/widths.py` has its
-figures; `benchmarks.scale` has the reads. BENCH_HOURS and BENCH_HOSTS fill more or less, BENCH_ENGINES=sqlite,mysql
-narrows it.
+It prints how fast the job aggregates them, the CPU time of a host's minute, which on a busy machine says more, and the
+bytes of a row of each table, from which `model/widths.py` has its figures; `benchmarks.scale` has the reads.
+BENCH_HOURS and BENCH_HOSTS fill more or less, BENCH_ENGINES=sqlite,mysql narrows it.
 """
 
 import os
@@ -12,11 +12,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from benchmarks.engines import chosen, started
+from benchmarks import procs
+from benchmarks.engines import Store, chosen, started
 from benchmarks.machine import described
 from database import batch, rollups, schema
 from database.dialect import Dialect, Role, dialect_for
@@ -46,13 +47,27 @@ def main() -> None:
 
 def _engine(name: str, folder: Path) -> Iterator[tuple[str, str, str]]:
     with started(name, folder) as store, store.database() as url:
-        yield store.title, "rows aggregated", f"{_filled(url):,.0f} rows/s"
+        cost = _filled(url, store)
+        yield store.title, "rows aggregated", f"{cost.rows_s:,.0f} rows/s"
+        yield (
+            store.title,
+            "CPU of a host's minute, ours and the server's",
+            f"{cost.ours_ms:.1f} + {cost.server_ms:.1f} ms",
+        )
         for table, width in _widths(url).items():
             yield store.title, f"a row of `{table}`", f"{width:.0f} bytes"
 
 
-def _filled(url: str) -> float:
-    """Fills an empty database with the past and aggregates it, at so many rows of containers a second."""
+class Cost(NamedTuple):
+    """What the job took: rows of containers a second, and CPU time for each minute of a host."""
+
+    rows_s: float
+    ours_ms: float
+    server_ms: float
+
+
+def _filled(url: str, store: Store) -> Cost:
+    """Fills an empty database with the past and aggregates it."""
     settings = settings_for(url, Path())
     dialect = dialect_for(settings)
     engine = dialect.engine(Role("past", size=2, read_timeout_s=600))
@@ -60,13 +75,21 @@ def _filled(url: str) -> float:
     with engine.connect() as connection:
         now = dialect.now(connection)
         _fill(connection, dialect, now)
-        began = time.monotonic()
+        began = _clocks(store)
         while rollups.step(connection, moment(now) + 2 * rollups.SETTLE):
             connection.commit()
-        taken_s = time.monotonic() - began
+        taken_s, ours_s, server_s = (end - start for start, end in zip(began, _clocks(store), strict=True))
         connection.rollback()
     engine.dispose()
-    return HOURS * 3_600 // PERIOD_S * HOSTS * CONTAINERS / taken_s
+    minutes = HOURS * 60 * HOSTS
+    return Cost(
+        HOURS * 3_600 // PERIOD_S * HOSTS * CONTAINERS / taken_s, *(1e3 * s / minutes for s in (ours_s, server_s))
+    )
+
+
+def _clocks(store: Store) -> tuple[float, float, float]:
+    """Time, our CPU time and the database server's, in seconds."""
+    return time.monotonic(), time.process_time(), procs.cpu_s(store.processes)
 
 
 def _fill(connection: Connection, dialect: Dialect, now: int) -> None:

@@ -91,15 +91,15 @@ class Service:
         path = self.settings.logging.file_path
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
-    def start(self) -> None:
+    def start(self, *, patient: bool = True) -> None:
+        """Waits until it answers; `patient`: and knows its database, which on a busy machine takes a moment longer."""
         self._thread.start()
         deadline = time.monotonic() + 30
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise RuntimeError("the service did not start")
             time.sleep(0.01)
-        # A busy machine may take longer to make the tables than a start waits for them.
-        while self.state["database"].seen.status == "starting" and time.monotonic() < deadline:
+        while patient and self.state["database"].seen.status == "starting" and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def stop(self) -> None:
@@ -131,10 +131,10 @@ class Service:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[Service]:
+def running(settings: Settings, *, patient: bool = True) -> Iterator[Service]:
     """A service that is stopped whatever happens."""
     service = Service(settings)
-    service.start()
+    service.start(patient=patient)
     try:
         yield service
     finally:

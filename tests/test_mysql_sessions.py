@@ -153,7 +153,7 @@ def test_a_password_in_an_environment_of_its_own_starts_the_service(server: Serv
 
 def test_a_user_with_the_rights_to_its_tables_alone_is_enough(server: Server, tmp_path: Path) -> None:
     database = server.create_database()
-    rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, REFERENCES"
+    rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, REFERENCES, CREATE VIEW"
     name = user(server, database, "pw", rights)
     with running(settings_for(f"mysql://{name}:pw@{server.host}:{server.port}/{database}", tmp_path)) as service:
         assert service.post(SAMPLE).status_code == 200
@@ -177,7 +177,7 @@ def test_a_read_that_takes_too_long_is_503_in_the_envelope(settings: Settings, m
         assert service.data("/api/hosts") == []
 
 
-def slow(connection: Connection, *_: object) -> None:
+def slow(connection: Connection, *_: object, **__: object) -> None:
     """A query whose rows take half a second each: both servers stop it with an error."""
     connection.execute(text("SELECT 1 FROM (SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4) t WHERE SLEEP(0.5)"))
 

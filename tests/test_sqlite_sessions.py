@@ -160,7 +160,7 @@ def test_a_read_that_takes_too_long_is_503_in_the_envelope(settings: Settings, m
         assert service.data("/api/hosts") == []
 
 
-def endless(connection: Connection, *_: object) -> None:
+def endless(connection: Connection, *_: object, **__: object) -> None:
     connection.execute(text(ENDLESS)).all()
 
 

@@ -254,7 +254,7 @@ def away(
 @pytest.mark.parametrize(("way", "engine"), list(WAYS.items()), ids=[way.__name__ for way in WAYS])
 def test_a_database_that_is_away_at_the_start_may_come_later(away: Away) -> None:
     began = time.monotonic()
-    with running(away.settings) as service:
+    with running(away.settings, patient=False) as service:
         assert service.client.get("/health/live").status_code == 200
         assert time.monotonic() - began < 3
         assert service.client.get("/health").status_code == 503

@@ -1,7 +1,7 @@
-"""Makes the views that dashboards and other programs read; what a killed run made of them is made anew."""
+"""Makes the views that dashboards and other programs read; what a killed run made of them is left as it is."""
 
 from alembic import op
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 revision = "0005"
 down_revision = "0004"
@@ -65,9 +65,10 @@ VIEWS = {
 
 def make_views(connection: Connection) -> None:
     """Makes all views of this revision; a restored database has its tables without them (`database/schema.py`)."""
+    known = inspect(connection).get_view_names()
     for name, query in VIEWS.items():
-        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
-        connection.exec_driver_sql(f"CREATE {INVOKER} VIEW {name} AS {query.strip()}")
+        if name not in known:
+            connection.exec_driver_sql(f"CREATE {INVOKER} VIEW {name} AS {query.strip()}")
 
 
 def upgrade() -> None:

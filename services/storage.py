@@ -76,9 +76,7 @@ class Storage:
     async def _look(self) -> Survey:
         """Table by table, so that each has the whole time of a read."""
         now, read = moment(self._database.clock.now()), self._database.read
-        # Fresh figures only where the guard has them too: an older MySQL lets statements wait for them during a dump.
-        fresh = self._database.is_up and self._settings.monitoring.max_database_gib > 0
-        used = await read(partial(self._database.dialect.used, fresh=fresh))
+        used = await read(partial(self._database.dialect.used, fresh=self._database.is_up))
         counts = await read(storage.counts)
         found = {}
         for name in storage.TIMED:

@@ -26,15 +26,15 @@ from sqlalchemy import (
     update,
 )
 
+from database.buckets import PARTS
 from database.containers import along_index
 from database.rows import Record
-from database.series import HOST, Names
+from database.series import OWN, Names
 from database.told import Told, bound, inside, rows_of
 from model.history import METRICS, TIERS, rollups, series
 from model.models import containers, hosts, reports
 
-_PARTS = tuple(f"{metric}_{part}" for metric in METRICS for part in ("sum", "min", "max", "nulls"))
-_COLUMNS = ("series_id", "begins_at", "samples", *_PARTS, "status", "interval_s")
+_COLUMNS = ("series_id", "begins_at", "samples", *PARTS, "status", "interval_s")
 _AT = bindparam("first", type_=rollups[TIERS[0]].c.begins_at.type)
 
 
@@ -56,7 +56,7 @@ def _of_containers(seconds: int, *, once: bool) -> Insert:
     made = select(*names, *_aggregated(table), func.min(table.c.status).label("status"))
     g, s = along_index(made.where(*span).group_by(*names)).subquery(), series.c
     same = and_(s.host_id == g.c.host_id, s.engine_type == g.c.engine_type, s.container_name == g.c.container_name)
-    values = (g.c.samples, *(g.c[part] for part in _PARTS), g.c.status)
+    values = (g.c.samples, *(g.c[part] for part in PARTS), g.c.status)
     return _into(seconds, select(s.id, _AT, *values, null()).join_from(g, series, same))
 
 
@@ -64,8 +64,8 @@ def _of_containers(seconds: int, *, once: bool) -> Insert:
 def _of_hosts(seconds: int) -> Insert:
     r, s = reports.c, series.c
     g = select(r.host_id, *_aggregated(reports)).where(*inside(reports)).group_by(r.host_id).subquery()
-    own = and_(s.host_id == g.c.host_id, s.engine_type == HOST[0], s.container_name == HOST[1])
-    values = (g.c.samples, *(g.c[part] for part in _PARTS), null(), hosts.c.interval_s)
+    own = and_(s.host_id == g.c.host_id, OWN)
+    values = (g.c.samples, *(g.c[part] for part in PARTS), null(), hosts.c.interval_s)
     made = select(s.id, _AT, *values).select_from(g).join(series, own)
     return _into(seconds, made.join(hosts, hosts.c.id == g.c.host_id))
 
@@ -116,11 +116,11 @@ def _of_buckets(finer: int, seconds: int) -> Insert:
     ends = bindparam("last", type_=f.begins_at.type)
     inside = (f.series_id.in_(bindparam("series_ids", expanding=True)), f.begins_at >= _AT, f.begins_at < ends)
     known = (func.sum(f.samples).label("samples"), func.max(f.begins_at).label("last"))
-    joined = [_joined(part, f[part]).label(part) for part in _PARTS]
+    joined = [_joined(part, f[part]).label(part) for part in PARTS]
     g = select(f.series_id, *known, *joined).where(*inside).group_by(f.series_id).subquery()
     newest = rollups[finer].alias("newest")
     last = and_(newest.c.series_id == g.c.series_id, newest.c.begins_at == g.c.last)
-    values = (g.c.samples, *(g.c[part] for part in _PARTS), newest.c.status, newest.c.interval_s)
+    values = (g.c.samples, *(g.c[part] for part in PARTS), newest.c.status, newest.c.interval_s)
     return _into(seconds, select(g.c.series_id, _AT, *values).join_from(g, newest, last))
 
 

@@ -10,6 +10,9 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select
 from model.history import METRICS
 from model.models import reports
 
+# What a bucket's row has of each metric.
+PARTS = tuple(f"{metric}_{part}" for metric in METRICS for part in ("sum", "min", "max", "nulls"))
+
 
 @dataclass(slots=True)
 class Metric:
@@ -23,10 +26,9 @@ class Metric:
 
 @dataclass(slots=True)
 class Bucket:
-    """The samples of one series in a span; `last` is when the newest was taken, `status` what it said."""
+    """The samples of one series in a span; `status` is what the newest said."""
 
     samples: int
-    last: datetime
     status: str | None
     metrics: list[Metric]
 
@@ -45,14 +47,11 @@ def within(table: Table, host_id: int, span: Span) -> list[ColumnElement[bool]]:
     return [table.c.host_id == host_id, table.c.sampled_at >= span[0], table.c.sampled_at < span[1]]
 
 
-PARTS = [f"{metric}_{part}" for metric in METRICS for part in ("sum", "min", "max", "nulls")]
-
-
-def stored(at: datetime, samples: int, status: str | None, parts: Sequence[Any]) -> Bucket:
+def stored(samples: int, status: str | None, parts: Sequence[Any]) -> Bucket:
     """A row of a tier, with the values of `PARTS`."""
     columns = (parts[place::4] for place in range(4))
     metrics = [Metric(sum_, min_, max_, nulls or 0) for sum_, min_, max_, nulls in zip(*columns, strict=True)]
-    return Bucket(samples, at, status, metrics)
+    return Bucket(samples, status, metrics)
 
 
 def joined(earlier: Bucket | None, later: Bucket) -> Bucket:
@@ -60,7 +59,7 @@ def joined(earlier: Bucket | None, later: Bucket) -> Bucket:
     if earlier is None:
         return later
     metrics = [_joined_metric(one, other) for one, other in zip(earlier.metrics, later.metrics, strict=True)]
-    return Bucket(earlier.samples + later.samples, later.last, later.status, metrics)
+    return Bucket(earlier.samples + later.samples, later.status, metrics)
 
 
 def _joined_metric(one: Metric, other: Metric) -> Metric:

@@ -103,7 +103,7 @@ def _tier(connection: Connection, series_id: int | None, seconds: int, span: Spa
     inside = (c.series_id == series_id, c.begins_at >= span[0], c.begins_at < span[1])
     statement = select(c.begins_at, c.samples, c.status, *(c[part] for part in PARTS)).where(*inside)
     for at, samples, status, *parts in connection.execute(statement.order_by(c.begins_at)).all():
-        yield at, stored(at, samples, status, parts)
+        yield at, stored(samples, status, parts)
 
 
 def _rows(connection: Connection, asked: Asked, span: Span) -> Iterator[Piece]:
@@ -138,7 +138,7 @@ def _of_container(asked: Asked, span: Span) -> Select[Any]:
 
 def _sample(row: Record) -> Bucket:
     metrics = [Metric(value, value, value, int(value is None)) for value in (getattr(row, name) for name in METRICS)]
-    return Bucket(1, row.sampled_at, getattr(row, "status", None), metrics)
+    return Bucket(1, getattr(row, "status", None), metrics)
 
 
 def _engine_of(connection: Connection, asked: Asked) -> str:

@@ -25,14 +25,14 @@ from sqlalchemy import (
 from database.dialect import skips_groups
 from database.retention import needed_from
 from database.rollups import begin
-from database.series import HOST
+from database.series import OWN
 from model.history import TIERS, rollups, series
 from model.models import hosts, reports
 
 # Seconds of a bucket by the name that answers give it; a report is none.
 RESOLUTIONS = {0: "raw", 60: "1m", 600: "10m", 3_600: "1h"}
 ALL = 10**9
-_OF_HOST = and_(series.c.host_id == hosts.c.id, series.c.engine_type == HOST[0], series.c.container_name == HOST[1])
+_OF_HOST = and_(series.c.host_id == hosts.c.id, OWN)
 
 
 @dataclass(frozen=True, slots=True)

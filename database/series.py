@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from database.dialect import insert_ignore
 from model.history import series
@@ -10,6 +10,8 @@ from model.history import series
 # A series of a host: engine and container name; both empty for the host itself.
 Name = tuple[str, str]
 HOST: Name = ("", "")
+# Whether a series is that of its host itself.
+OWN = and_(series.c.engine_type == HOST[0], series.c.container_name == HOST[1])
 # Of each host the ids of its series.
 Names = dict[int, dict[Name, int]]
 _CREATE = insert_ignore(series)
@@ -18,6 +20,11 @@ _CREATE = insert_ignore(series)
 def ids(connection: Connection, host_id: int) -> dict[Name, int]:
     """All series of a host."""
     return all_ids(connection, [host_id])[host_id]
+
+
+def own_id(connection: Connection, host_id: int) -> int | None:
+    """The series of the host itself, without a look at its containers' names."""
+    return connection.scalar(select(series.c.id).where(series.c.host_id == host_id, OWN))
 
 
 def all_ids(connection: Connection, host_ids: Iterable[int]) -> Names:

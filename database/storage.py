@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, Table, func, literal, select
 
-from database.series import HOST
+from database.series import OWN
 from model.history import events, rollups, series
 from model.models import hosts, metadata, reports
 from utils.utils import SECOND, moment
@@ -103,8 +103,7 @@ def edges(connection: Connection, name: str) -> Edges:
     timed = TIMED[name]
     owners = select(hosts.c.id)
     if timed.owner is series:
-        itself = (series.c.engine_type == HOST[0], series.c.container_name == HOST[1])
-        owners = select(series.c.id).join(hosts, hosts.c.id == series.c.host_id).where(*itself)
+        owners = select(series.c.id).join(hosts, hosts.c.id == series.c.host_id).where(OWN)
     kept = [reports.c.sampled_at != hosts.c.sampled_at] if name == "reports" else []
     oldest, newest = _first(timed, timed.at.asc(), *kept), _first(timed, timed.at.desc())
     found = owners.add_columns(oldest.label("oldest"), newest.label("newest")).subquery()

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, func, select
 
 from database.history import Asked, Point, points, resolved
 from database.rollups import begin
-from database.series import HOST
-from model.history import TIERS, rollups, series
+from database.series import own_id
+from model.history import TIERS, rollups
 from model.models import reports
 from model.queries import MAX_POINTS
 
@@ -49,8 +49,7 @@ def _next(connection: Connection, asked: Asked, at: datetime) -> datetime | None
     c = reports.c
     statement = select(func.min(c.sampled_at)).where(c.host_id == asked.host_id, c.sampled_at >= at)
     found: list[datetime | None] = [connection.scalar(statement)]
-    own = (series.c.host_id == asked.host_id, series.c.engine_type == HOST[0], series.c.container_name == HOST[1])
-    host = connection.scalar(select(series.c.id).where(*own)) if asked.step_s else None
+    host = own_id(connection, asked.host_id) if asked.step_s else None
     for seconds in TIERS if host else ():
         if not asked.step_s % seconds:
             t = rollups[seconds].c

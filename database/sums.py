@@ -121,7 +121,7 @@ def _of_host(connection: Connection, asked: Summed, host_id: int, names: set[Nam
 def _averaged(point: Point, total: Sum | None) -> Bucket:
     """A host without any container has a sum of 0; values that nobody told have none."""
     values = total.values if total and total.samples else [0.0] * len(METRICS)
-    return Bucket(point.bucket.samples, point.begins_at, None, [Metric(value, None, None, 0) for value in values])
+    return Bucket(point.bucket.samples, None, [Metric(value, None, None, 0) for value in values])
 
 
 def _added(
@@ -134,7 +134,7 @@ def _added(
     for host_id, (created_at, interval_s) in cadences.items():
         if host_id not in found and created_at <= at:
             expected += Cadence(asked.step_s, interval_s).expected(at, asked.now) or 0
-    return Point(at, Bucket(reports, at, None, metrics), expected or None)
+    return Point(at, Bucket(reports, None, metrics), expected or None)
 
 
 def _over(found: Iterable[Point], place: int, reports: int) -> Metric:

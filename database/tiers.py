@@ -13,8 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from database.buckets import Span
 from database.rollups import SETTLE, begin
-from database.series import HOST
-from database.series import ids as series_ids
+from database.series import own_id
 from model.history import TIERS, rollup_due, rollups
 from model.models import rollup_pending
 
@@ -55,7 +54,7 @@ class Walk(Generic[T]):
 
     def steps(self, span: Span, step_s: int) -> Iterator[tuple[datetime, T]]:
         """What steps are made of, and when each began; the first step is a whole one. 0 s: every sample."""
-        own = series_ids(self.connection, self.host_id).get(HOST)
+        own = own_id(self.connection, self.host_id)
         tiers = [seconds for seconds in reversed(TIERS) if step_s and own and not step_s % seconds]
         first = begin(span[0], step_s) if step_s else span[0]
         yield from self._pieces(own or 0, tiers, (first, span[1]))

@@ -1,4 +1,5 @@
--- For wrk: posts the lines of a file (`-- FILE THREADS`) or, without one, gets the URL; prints its figures as JSON.
+-- For wrk: posts the lines of a file (`-- FILE THREADS [PAUSE_MS]`) or, without one, gets the URL; prints its figures as
+-- JSON. With a pause each connection waits that long on average before each request.
 -- Everything is built before the run, and each thread has hosts of its own: an agent never sends two reports at once.
 local threads = 0
 local requests, at = {}, 0
@@ -14,6 +15,11 @@ function init(args)
       return
    end
    wrk.headers["Content-Type"] = "application/json"
+   if args[3] then
+      math.randomseed(number)
+      local pause = 2 * tonumber(args[3])
+      function delay() return math.random(0, pause) end
+   end
    local line = 0
    for body in io.lines(args[1]) do
       if line % tonumber(args[2]) == number then

@@ -76,8 +76,10 @@ def _filled(url: str, store: Store) -> Cost:
         now = dialect.now(connection)
         _fill(connection, dialect, now)
         began = _clocks(store)
-        while rollups.step(connection, moment(now) + 2 * rollups.SETTLE):
-            connection.commit()
+        while portions := rollups.due(connection, moment(now) + 2 * rollups.SETTLE):
+            for portion in portions:
+                rollups.make(connection, portion)
+                connection.commit()
         taken_s, ours_s, server_s = (end - start for start, end in zip(began, _clocks(store), strict=True))
         connection.rollback()
     engine.dispose()

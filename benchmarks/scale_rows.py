@@ -16,6 +16,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    func,
     insert,
     literal,
     not_,
@@ -82,8 +83,8 @@ def box(host_id: int, place: int) -> dict[str, Any]:
 
 def of_series() -> Insert:
     """The series themselves."""
-    named = (_B.series_id, _B.host_id, case((_ITSELF, ""), else_="docker"), _B.container_name)
-    return insert(series).from_select(["id", "host_id", "engine_type", "container_name"], select(*named))
+    named = (_B.series_id, _B.host_id, case((_ITSELF, ""), else_="docker"), _B.container_name, func.current_date())
+    return insert(series).from_select(["id", "host_id", "engine_type", "container_name", "last_on"], select(*named))
 
 
 def of_samples(ids: range, every: int) -> list[Insert]:

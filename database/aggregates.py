@@ -57,7 +57,8 @@ def _of_containers(seconds: int, *, once: bool) -> Insert:
     g, s = along_index(made.where(*span).group_by(*names)).subquery(), series.c
     same = and_(s.host_id == g.c.host_id, s.engine_type == g.c.engine_type, s.container_name == g.c.container_name)
     values = (g.c.samples, *(g.c[part] for part in PARTS), g.c.status)
-    return _into(seconds, select(s.id, _AT, *values, null()).join_from(g, series, same))
+    # Outer, though each series is there: or MariaDB begins with all names that the hosts ever had.
+    return _into(seconds, select(s.id, _AT, *values, null()).outerjoin_from(g, series, same))
 
 
 @cache

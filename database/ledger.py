@@ -136,10 +136,10 @@ def _replace(connection: Connection, host_id: int, known: dict[Name, int], made:
     flat = [(at, change) for at, each in made.items() for change in each]
     if not flat:
         return
-    ids = series.ensure(connection, {host_id: known}, {host_id: {change.name for _, change in flat}})[host_id]
-    connection.execute(insert(events), [_row(host_id, ids[change.name], at, change) for at, change in flat])
+    series.ensure(connection, {host_id: known}, {host_id: [change.name for _, change in flat]}, max(made).date())
+    connection.execute(insert(events), [_row(host_id, known[change.name], at, change) for at, change in flat])
     for at, each in made.items():
-        _note_first(connection, at, [ids[change.name] for change in each if change.kind == APPEARED])
+        _note_first(connection, at, [known[change.name] for change in each if change.kind == APPEARED])
 
 
 def _row(host_id: int, series_id: int, at: datetime, change: Change) -> dict[str, object]:

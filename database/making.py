@@ -1,6 +1,6 @@
 """Makes the buckets that are due of one tier at one moment: decides of whom, and of what they are made."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, case, delete, func, select, update
@@ -8,7 +8,7 @@ from sqlalchemy import Connection, case, delete, func, select, update
 from database import aggregates, ledger, series, told
 from database.buckets import Span
 from database.rows import Record
-from database.series import HOST
+from database.series import Names
 from database.told import Count, Told
 from model.history import TIERS, rollups
 
@@ -23,8 +23,8 @@ class Making:
         self._connection, self._seconds, self._at, self._held = connection, seconds, at, held
         self._span = (at, at + timedelta(seconds=seconds))
         self._finer = next((tier for tier in reversed(TIERS) if tier < seconds), None)
-        self._names = series.all_ids(connection, held)
-        self._owners = {ids[HOST]: host_id for host_id, ids in self._names.items() if HOST in ids}
+        self._own = series.own(connection, held)
+        self._owners = {row.id: host_id for host_id, row in self._own.items()}
 
     def make(self) -> None:
         """From the next finer tier, unless that lacks some reports: it is not built while a host reports seldom."""
@@ -33,14 +33,23 @@ class Making:
         finer = {host_id: samples for host_id, samples in made.items() if samples >= _reports(counts, host_id)}
         rest = {host_id: count for host_id, count in counts.items() if host_id not in finer}
         said = told.read(self._connection, rest.keys(), self._span)
+        names = said.known(self._held, self._own)
+        self._note_day(counts, said)
         rows = {host_id: count.reports for host_id, count in rest.items() if said.holds(host_id, count)}
         if self._finer is None:
             held = {host_id: self._held[host_id] for host_id in counts}
-            ledger.renew(self._connection, held, self._names, counts, said, self._at)
+            ledger.renew(self._connection, held, names, counts, said, self._at)
         known = self._known()
         samples = {host_id: row.samples for host_id, row in known.items()}
-        self._replace(self._whole(finer, samples), self._whole(rows, samples), samples, said)
+        from_finer, from_rows = self._whole(finer, samples), self._whole(rows, samples)
+        self._remove(samples.keys() & {*from_finer, *from_rows})
+        self._fill(from_finer, from_rows, names, said)
         self._keep_cadences(known.values())
+
+    def _note_day(self, counts: Iterable[int], said: Told) -> None:
+        day = self._at.date()
+        own = [self._own[host_id] for host_id in counts if host_id in self._own]
+        series.touch(self._connection, [row.id for row in own if row.last_on < day] + said.known_before(day), day)
 
     def _samples(self, seconds: int, span: Span) -> dict[int, int]:
         """How many reports each host's buckets of a span are made of; without those hosts that have none."""
@@ -51,10 +60,7 @@ class Making:
 
     def _known(self) -> dict[int, Record]:
         """The hosts' own buckets that there are already, with their samples and cadence."""
-        c, owners = (
-            rollups[self._seconds].c,
-            {ids[HOST]: host_id for host_id, ids in self._names.items() if HOST in ids},
-        )
+        c, owners = rollups[self._seconds].c, self._owners
         statement = select(c.series_id, c.samples, c.interval_s)
         rows = self._connection.execute(statement.where(c.series_id.in_(owners), c.begins_at == self._at))
         return {owners[row.series_id]: row for row in rows}
@@ -66,15 +72,16 @@ class Making:
             kept = update(rollups[self._seconds]).where(c.begins_at == self._at, c.series_id.in_(cadences))
             self._connection.execute(kept.values(interval_s=case(cadences, value=c.series_id)))
 
-    def _replace(self, finer: Sequence[int], rows: Sequence[int], known: Iterable[int], said: Told) -> None:
+    def _fill(self, finer: Sequence[int], rows: Sequence[int], names: Names, said: Told) -> None:
         """Makes the buckets of some hosts of finer ones, of others of rows."""
-        names = series.ensure(self._connection, self._names, {host_id: said.names(host_id) for host_id in rows})
-        self._remove(id_ for host_id in {*finer, *rows}.intersection(known) for id_ in names[host_id].values())
+        day = self._at.date()
         if finer and self._finer:
-            ids = [series_id for host_id in finer for series_id in names[host_id].values()]
+            ids = series.active_ids(self._connection, finer, day)
             aggregates.fill_from(self._connection, self._finer, self._seconds, self._at, ids)
         if rows:
-            aggregates.fill(self._connection, self._seconds, self._at, said, {id_: names[id_] for id_ in rows})
+            series.ensure(self._connection, names, said.wanted(rows), day)
+            made = {host_id: names[host_id] for host_id in rows}
+            aggregates.fill(self._connection, self._seconds, self._at, said, made)
 
     def _whole(self, made: Mapping[int, int], known: Mapping[int, int]) -> list[int]:
         """The hosts of which a bucket is made.
@@ -86,9 +93,9 @@ class Making:
         coarse = [id_ for id_ in made if id_ in known or self._seconds > (self._held[id_].interval_s or 0) * JITTER]
         return [host_id for host_id in coarse if made[host_id] >= known.get(host_id, 1)]
 
-    def _remove(self, series_ids: Iterable[int]) -> None:
+    def _remove(self, host_ids: Collection[int]) -> None:
         table = rollups[self._seconds]
-        if old := list(series_ids):
+        if old := series.active_ids(self._connection, host_ids, self._at.date()) if host_ids else []:
             self._connection.execute(delete(table).where(table.c.begins_at == self._at, table.c.series_id.in_(old)))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, and_, delete, func, insert, select, update
 
 from database.rows import Record
+from database.series import touch
 from model.history import TIERS, events, rollups, series
 from utils.utils import EPOCH
 
@@ -27,7 +28,10 @@ def move(connection: Connection, source: int, target: int) -> int:
         return 0
     same = [column == getattr(first, column.name) for column in order]
     twin: int | None = connection.scalar(select(series.c.id).where(series.c.host_id == target, *same))
-    return _give(connection, source, target) if twin is None else _join(connection, first, twin)
+    if twin is None:
+        return _give(connection, source, target)
+    touch(connection, [twin], first.last_on)
+    return _join(connection, first, twin)
 
 
 def _give(connection: Connection, source: int, target: int) -> int:

@@ -111,9 +111,11 @@ def _due(host: Record, after: timedelta) -> datetime:
 
 
 def _write(connection: Connection, made: Iterable[Turn], *, call: bool) -> None:
-    known = series.all_ids(connection, [turn.host_id for turn in made])
-    ids = series.ensure(connection, known, {turn.host_id: [HOST] for turn in made})
-    rows = [_row(turn, ids[turn.host_id][HOST]) for turn in made]
+    known = series.own(connection, [turn.host_id for turn in made])
+    names = {turn.host_id: {HOST: known[turn.host_id].id} if turn.host_id in known else {} for turn in made}
+    for turn in made:
+        series.ensure(connection, names, {turn.host_id: [HOST]}, turn.at.date())
+    rows = [_row(turn, names[turn.host_id][HOST]) for turn in made]
     connection.execute(_EVENT, rows)
     if call:
         connection.execute(_CALL, [{name: row[name] for name in ("host_id", "at", "kind")} for row in rows])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, not_, select, tuple_, union
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, not_, or_, select, tuple_, union
 
 from model.history import events, rollup_due, rollups, series
 from model.models import containers, hosts, reports, rollup_pending
@@ -122,6 +122,18 @@ def expire_buckets(connection: Connection, after: int, *, seconds: int, cutoff: 
     moments = connection.scalars(select(t.begins_at).where(*old).order_by(t.begins_at).limit(ROWS)).all()
     statement = delete(rollups[seconds]).where(t.series_id == one, t.begins_at <= moments[-1])
     return Progress(connection.execute(statement).rowcount, one - 1 if len(moments) == ROWS else one)
+
+
+def expire_series(connection: Connection, after: int, *, cutoff: datetime) -> Progress:
+    """Names of which nothing is known since then, and of which no aggregate and no event tells."""
+    s = series.c
+    found = connection.execute(select(s.id, s.last_on).where(s.id > after).order_by(s.id).limit(ROWS)).all()
+    if not found:
+        return Progress(0, None)
+    old = [row.id for row in found if row.last_on < cutoff.date()]
+    used = [exists().where(table.c.series_id == s.id) for table in (events, *rollups.values())]
+    removed = connection.execute(delete(series).where(s.id.in_(old), not_(or_(*used)))).rowcount if old else 0
+    return Progress(removed, found[-1].id)
 
 
 def expire_events(connection: Connection, after: int, *, cutoff: datetime) -> Progress:

@@ -5,11 +5,9 @@ id up to which all were done: a transaction that commits late cannot be missed. 
 written for it meanwhile.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, select, true
 
@@ -22,85 +20,63 @@ from utils.utils import EPOCH
 
 # A bucket is made so long after its end: reports take a moment to come.
 SETTLE = timedelta(seconds=10)
-# So long a transaction works at most before it commits: the writer's next batch waits for it.
-BUDGET_S = 0.015
-# So many buckets are looked up at a time.
-LOOK_AHEAD = 300
-# About so many rows are aggregated by one statement: 25 hosts' minutes of 20 containers at 10 s.
-ROWS = 3_000
+# So many buckets are planned at a time.
+LOOK_AHEAD = 5_000
+# About so many rows are aggregated by one transaction: the writer's next batch waits for it.
+ROWS = 1_500
 USUAL_INTERVAL_S = 10.0
 
 _DUE = insert_ignore(rollup_due)
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A host's bucket, and about how many rows it is made of."""
+class Portion(NamedTuple):
+    """Buckets of one tier and moment, of as many hosts as one transaction aggregates."""
 
-    host_id: int
-    rows: float
-
-
-def step(connection: Connection, now: datetime) -> int:
-    """Makes some of the buckets that are due, the finest tier first; gives how many. The caller commits."""
-    ends = time.monotonic() + BUDGET_S
-    done, locked = 0, Locked(connection)
-    for seconds, at, due in _due(connection, now):
-        for host_ids in _portions(locked.may_hold(due)):
-            if held := locked.get(host_ids):
-                Making(connection, seconds, at, held).make()
-                _name_coarser(connection, seconds, held, at)
-            _forget(connection, seconds, host_ids, at)
-            done += len(host_ids)
-            if time.monotonic() > ends:
-                return done
-    return done
+    seconds: int
+    at: datetime
+    host_ids: list[int]
 
 
-def _portions(due: Iterable[Due]) -> Iterator[list[int]]:
-    """As many hosts as one statement aggregates, at least one."""
+def due(connection: Connection, now: datetime) -> list[Portion]:
+    """What has ended of the finest tier of which anything has, the earliest first; the coarser ones follow from it."""
+    for seconds in TIERS:
+        moments: dict[datetime, list[Record]] = {}
+        for row in connection.execute(_ended(seconds, now - SETTLE - timedelta(seconds=seconds))):
+            moments.setdefault(row.at, []).append(row)
+        if moments:
+            return [Portion(seconds, at, ids) for at in sorted(moments) for ids in _portions(moments[at], seconds)]
+    return []
+
+
+def make(connection: Connection, portion: Portion) -> int:
+    """Makes buckets, whoever made them meanwhile; gives how many. The caller commits."""
+    seconds, at, host_ids = portion
+    if held := _locked(connection, host_ids):
+        Making(connection, seconds, at, held).make()
+        _name_coarser(connection, seconds, held, at)
+    _forget(connection, seconds, host_ids, at)
+    return len(host_ids)
+
+
+def _portions(due_: Iterable[Record], seconds: int) -> Iterator[list[int]]:
+    """As many hosts as one transaction aggregates, at least one."""
     portion, rows = list[int](), 0.0
-    for one in due:
-        if portion and rows + one.rows > ROWS:
+    for one in due_:
+        added = _rows_of(one, seconds)
+        if portion and rows + added > ROWS:
             yield portion
             portion, rows = [], 0.0
         portion.append(one.host_id)
-        rows += one.rows
+        rows += added
     if portion:
         yield portion
 
 
-class Locked:
-    """The hosts that this transaction holds, locked when they are first met, in the order of their ids."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._hosts: dict[int, Record | None] = {}
-
-    def may_hold(self, due: Iterable[Due]) -> list[Due]:
-        """Those that are held already or come after all that are; the others have to wait for the next transaction."""
-        newest = max(self._hosts, default=0)
-        return [one for one in due if one.host_id in self._hosts or one.host_id > newest]
-
-    def get(self, host_ids: Sequence[int]) -> dict[int, Record]:
-        """By id the cadence and the newest report of the ledger; without those that were deleted."""
-        if absent := [host_id for host_id in host_ids if host_id not in self._hosts]:
-            h = hosts.c
-            statement = select(h.id, h.interval_s, h.ledger_at).where(h.id.in_(absent), h.deleted_at.is_(None))
-            found = {row.id: row for row in self._connection.execute(statement.order_by(h.id).with_for_update())}
-            self._hosts |= {host_id: found.get(host_id) for host_id in absent}
-        return {host_id: host for host_id in host_ids if (host := self._hosts[host_id])}
-
-
-def _due(connection: Connection, now: datetime) -> Iterator[tuple[int, datetime, list[Due]]]:
-    """Tier, beginning and hosts of buckets that have ended; of each host the earliest first."""
-    for seconds in TIERS:
-        moments: dict[datetime, list[Due]] = {}
-        for row in connection.execute(_ended(seconds, now - SETTLE - timedelta(seconds=seconds))):
-            moments.setdefault(row.at, []).append(Due(row.host_id, _rows_of(row, seconds)))
-        yield from ((seconds, at, moments[at]) for at in sorted(moments))
-        if moments:  # the coarser ones follow when these are made
-            return
+def _locked(connection: Connection, host_ids: Sequence[int]) -> dict[int, Record]:
+    """By id the cadence and the newest report of the ledger; without those hosts that were deleted."""
+    h = hosts.c
+    statement = select(h.id, h.interval_s, h.ledger_at).where(h.id.in_(host_ids), h.deleted_at.is_(None))
+    return {row.id: row for row in connection.execute(statement.order_by(h.id).with_for_update())}
 
 
 def _rows_of(host: Record, seconds: int) -> float:

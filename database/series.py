@@ -1,10 +1,15 @@
-"""The ids of series by host, engine and container name. Connection in, ids out; nothing here commits."""
+"""The ids of series by host, engine and container name. Connection in, ids out; nothing here commits.
 
-from collections.abc import Iterable, Mapping
+A host may have had tens of thousands of names in its time: nothing here reads more of them than are asked for.
+"""
 
-from sqlalchemy import Connection, and_, select
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date
+
+from sqlalchemy import Connection, and_, select, tuple_, update
 
 from database.dialect import insert_ignore
+from database.rows import Record
 from model.history import series
 
 # A series of a host: engine and container name; both empty for the host itself.
@@ -14,33 +19,49 @@ HOST: Name = ("", "")
 OWN = and_(series.c.engine_type == HOST[0], series.c.container_name == HOST[1])
 # Of each host the ids of its series.
 Names = dict[int, dict[Name, int]]
+# So many names a statement.
+AT_ONCE = 500
 _CREATE = insert_ignore(series)
+_NAMED = {column.name: column for column in (series.c.host_id, series.c.engine_type, series.c.container_name)}
 
 
-def ids(connection: Connection, host_id: int) -> dict[Name, int]:
-    """All series of a host."""
-    return all_ids(connection, [host_id])[host_id]
+def active(connection: Connection, host_id: int, since: date) -> dict[Name, int]:
+    """The series of a host of which anything is known since a day."""
+    s = series.c
+    statement = select(s.engine_type, s.container_name, s.id).where(s.host_id == host_id, s.last_on >= since)
+    return {(engine, name): id_ for engine, name, id_ in connection.execute(statement)}
+
+
+def active_ids(connection: Connection, host_ids: Collection[int], since: date) -> list[int]:
+    """The series of some hosts of which anything is known since a day."""
+    statement = select(series.c.id).where(series.c.host_id.in_(host_ids), series.c.last_on >= since)
+    return list(connection.scalars(statement))
 
 
 def own_id(connection: Connection, host_id: int) -> int | None:
-    """The series of the host itself, without a look at its containers' names."""
+    """The series of the host itself."""
     return connection.scalar(select(series.c.id).where(series.c.host_id == host_id, OWN))
 
 
-def all_ids(connection: Connection, host_ids: Iterable[int]) -> Names:
-    """All series of some hosts."""
-    found: Names = {host_id: {} for host_id in host_ids}
-    columns = (series.c.host_id, series.c.engine_type, series.c.container_name, series.c.id)
-    for host_id, engine, name, id_ in connection.execute(select(*columns).where(series.c.host_id.in_(found))):
-        found[host_id][(engine, name)] = id_
-    return found
+def own(connection: Connection, host_ids: Collection[int]) -> dict[int, Record]:
+    """By host the `id` and `last_on` of its own series; without those hosts that have none."""
+    statement = select(series.c.host_id, series.c.id, series.c.last_on).where(series.c.host_id.in_(host_ids), OWN)
+    return {row.host_id: row for row in connection.execute(statement)}
 
 
-def ensure(connection: Connection, known: Names, wanted: Mapping[int, Iterable[Name]]) -> Names:
-    """All series of the hosts of whom some are wanted; those that are not known yet are made."""
-    absent = sorted((host_id, name) for host_id, names in wanted.items() for name in set(names) - known[host_id].keys())
-    if not absent:
-        return known
-    rows = [{"host_id": host_id, "engine_type": name[0], "container_name": name[1]} for host_id, name in absent]
-    connection.execute(_CREATE, rows)
-    return known | all_ids(connection, {host_id for host_id, _ in absent})
+def ensure(connection: Connection, names: Names, wanted: Mapping[int, Iterable[Name]], day: date) -> None:
+    """Adds to the names that are known those that are wanted; what is not there is made, as of a day."""
+    absent = sorted((id_, name[0], name[1]) for id_, all_ in wanted.items() for name in set(all_) - names[id_].keys())
+    for begin in range(0, len(absent), AT_ONCE):
+        some = absent[begin : begin + AT_ONCE]
+        connection.execute(_CREATE, [dict(zip(_NAMED.keys(), one, strict=True)) | {"last_on": day} for one in some])
+        statement = select(*_NAMED.values(), series.c.id).where(tuple_(*_NAMED.values()).in_(some))
+        for row in connection.execute(statement):
+            names[row.host_id][(row.engine_type, row.container_name)] = row.id
+
+
+def touch(connection: Connection, ids: Collection[int], day: date) -> None:
+    """Notes that something is known of series on a day."""
+    if ids:
+        statement = update(series).where(series.c.id.in_(ids), series.c.last_on < day)
+        connection.execute(statement.values(last_on=day))

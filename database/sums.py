@@ -7,7 +7,7 @@ host's reports: what was there in half of them counts half. Sums of several host
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -21,8 +21,7 @@ from database.history import Asked, Point
 from database.hosts import alive
 from database.rollups import begin
 from database.rows import Record
-from database.series import HOST, Name
-from database.series import ids as series_ids
+from database.series import HOST, Name, active
 from database.tiers import Cadence, Walk
 from model.history import METRICS, rollups
 from model.models import containers, hosts, reports
@@ -100,7 +99,8 @@ def _of_host(connection: Connection, asked: Summed, host_id: int, names: set[Nam
     if len(own) > MAX_POINTS:  # they are refused anyhow
         yield from own
         return
-    every = series_ids(connection, host_id)
+    since = asked.span[0] - timedelta(seconds=asked.step_s)  # the first step may begin before the span
+    every = active(connection, host_id, since.date())
     ids = [id_ for name, id_ in every.items() if name != HOST and (names is None or name in names)]
     walk = Walk(
         connection=connection,

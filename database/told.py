@@ -3,9 +3,9 @@
 The statements are built once: to build them each time cost as much as to execute them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -26,7 +26,8 @@ from sqlalchemy import (
 from database.buckets import Span
 from database.containers import along_index
 from database.rows import Record
-from database.series import HOST, Name
+from database.series import HOST, Name, Names
+from model.history import series
 from model.models import containers, reports
 
 _HOST_IDS: BindParameter[Any] = bindparam("host_ids", expanding=True)
@@ -76,17 +77,31 @@ class Told:
     """What the rows of a span tell of each host's containers.
 
     A row has host, engine and name, `samples`, `last`, `status_min` and `status_max`, and whether it was `steady`:
-    always the same, as then `image`, `started_at` and `restart_count` say. `rows` counts those of the table; `doubled`
-    are the hosts that had a name twice in one report, of which the first counts.
+    always the same, as then `image`, `started_at` and `restart_count` say; `series_id` and `last_on` if the series is
+    there. `rows` counts those of the table; `doubled` are the hosts that had a name twice in one report, of which the
+    first counts.
     """
 
     containers: dict[int, list[Record]]
     rows: dict[int, int]
     doubled: set[int]
 
-    def names(self, host_id: int) -> list[Name]:
-        """Its series."""
-        return [HOST, *((row.engine_type, row.container_name) for row in self.containers.get(host_id, ()))]
+    def wanted(self, host_ids: Collection[int]) -> dict[int, list[Name]]:
+        """The series of some hosts and of their containers."""
+        rows = self.containers
+        return {id_: [HOST, *((row.engine_type, row.container_name) for row in rows.get(id_, ()))] for id_ in host_ids}
+
+    def known(self, host_ids: Iterable[int], own: Mapping[int, Record]) -> Names:
+        """The series of the hosts and of their containers that are there already."""
+        names: Names = {host_id: {HOST: own[host_id].id} if host_id in own else {} for host_id in host_ids}
+        for host_id, rows in self.containers.items():
+            names[host_id] |= {(row.engine_type, row.container_name): row.series_id for row in rows if row.series_id}
+        return names
+
+    def known_before(self, day: date) -> list[int]:
+        """The series of containers of which nothing was known since a day."""
+        rows = (row for rows in self.containers.values() for row in rows)
+        return [row.series_id for row in rows if row.last_on and row.last_on < day]
 
     def holds(self, host_id: int, count: Count) -> bool:
         """Whether none of its rows are gone: retention removes them before the reports they came with."""
@@ -139,7 +154,9 @@ def _lives(*, once: bool = False) -> Select[Any]:
         case((steady, 1), else_=0).label("steady"),
         *(func.min(c[name]).label(name) for name in _DETAILS),
     )
-    return along_index(made.where(*span).group_by(*names))
+    g, s = along_index(made.where(*span).group_by(*names)).subquery(), series.c
+    same = and_(s.host_id == g.c.host_id, s.engine_type == g.c.engine_type, s.container_name == g.c.container_name)
+    return select(g, s.id.label("series_id"), s.last_on).outerjoin_from(g, series, same)
 
 
 def _unchanged(column: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -5,7 +5,7 @@ A bucket belongs to a series and a span of time; sums, least and greatest values
 
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Double, ForeignKey, Index, Integer, Table
+from sqlalchemy import Column, Date, DateTime, Double, ForeignKey, Index, Integer, Table
 
 from model.models import INNODB, Id, Moment, Name, metadata, text_of
 
@@ -14,7 +14,8 @@ METRICS = ("cpu_percentage", "memory_usage", "memory_percentage")
 TIERS = (60, 600, 3_600)
 
 # What an aggregate refers to: a container of a host by its engine and name, which outlives every container of that
-# name, or with empty texts the host itself. `first_at` is when it first appeared.
+# name, or with empty texts the host itself. `first_at` is when it first appeared. `last_on` is the newest
+# day that anything is known of, by which a host's names of long ago are left alone.
 series = Table(
     "series",
     metadata,
@@ -22,8 +23,10 @@ series = Table(
     Column("host_id", Id, ForeignKey("hosts.id", name="fk_series_host"), nullable=False),
     Column("engine_type", Name, nullable=False),
     Column("container_name", Name, nullable=False),
+    Column("last_on", Date, nullable=False),
     Column("first_at", Moment),
     Index("uq_series_name", "host_id", "engine_type", "container_name", unique=True),
+    Index("ix_series_last_on", "host_id", "last_on"),
     **INNODB,
 )
 

@@ -18,6 +18,7 @@ from database import hosts, leases, presence, purge, retention, rollups
 from database.database import Database
 from database.presence import Call, Turn
 from database.retention import Expire, Progress
+from database.rollups import Portion
 from database.writer import Writer
 from logger import event
 from services import webhook
@@ -137,13 +138,14 @@ class Jobs:
         if not self._database.is_up:
             return
         began, total = time.monotonic(), 0
-        while made := await self._pace.run(self._guarded(self._step, 0)):
-            total += made
+        while portions := await self._pace.run(self._guarded(self._due, list[Portion]())):
+            for portion in portions:
+                total += await self._pace.run(self._guarded(partial(rollups.make, portion=portion), 0))
         if total:
             logger.debug(event("rolled", buckets=total, s=time.monotonic() - began))
 
-    def _step(self, connection: Any) -> int:  # noqa: ANN401 - the writer's, which only statements look into
-        return rollups.step(connection, moment(self._database.clock.now()))
+    def _due(self, connection: Any) -> list[Portion]:  # noqa: ANN401 - the writer's, which only statements look into
+        return rollups.due(connection, moment(self._database.clock.now()))
 
     async def _judge(self) -> None:
         """Who fell silent, and who is back."""

@@ -22,6 +22,9 @@ def expiries(monitoring: Monitoring, now: datetime) -> Iterator[tuple[str, Expir
     if monitoring.events_retention_days:
         cutoff = _midnight(now - timedelta(days=monitoring.events_retention_days))
         yield "events", partial(retention.expire_events, cutoff=cutoff)
+    if all(kept_days(monitoring).values()):
+        cutoff = now - timedelta(days=max(kept_days(monitoring).values()))
+        yield "series", partial(retention.expire_series, cutoff=cutoff)
 
 
 def _midnight(at: datetime) -> datetime:

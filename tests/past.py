@@ -54,8 +54,13 @@ def roll(store: Target, now: datetime = LATER) -> None:
     """Runs the job until nothing is due."""
     while True:
         with store.engine.begin() as connection:
-            if not rollups.step(connection, now):
+            if not step(connection, now):
                 return
+
+
+def step(connection: Connection, now: datetime) -> int:
+    """One transaction of the job: the first buckets that are due."""
+    return sum(rollups.make(connection, portion) for portion in rollups.due(connection, now)[:1])
 
 
 def fleet(store: Target, dice: random.Random, count: int = 120) -> list[Prepared]:

@@ -110,7 +110,9 @@ def test_aggregates_follow_once_a_day_of_samples_is_left(
 ) -> None:
     monkeypatch.setattr(guard, "SETTLE_S", 0.0)
     stored.fill(store, days=0.1, hosts=1)
-    store.sql("INSERT INTO series (id, host_id, engine_type, container_name) VALUES (1, 1, '', '')")
+    store.sql(
+        "INSERT INTO series (id, host_id, engine_type, container_name, last_on) VALUES (1, 1, '', '', '2025-06-15')"
+    )
     for name, days in (("rollup_60", 5), ("rollup_600", 20), ("rollup_3600", 100)):
         for ago in range(days):
             at = (now() - ago * DAY).strftime("%Y-%m-%d %H:%M:%S.000000")

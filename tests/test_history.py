@@ -14,7 +14,7 @@ from database.series import HOST, Name
 from model.history import METRICS
 from model.models import containers, reports
 from tests.intake import refused
-from tests.past import NAMES, T0, Writer, container, fleet
+from tests.past import NAMES, T0, Writer, container, fleet, step
 from tests.schema_engine import Target
 from tests.service import Service, report
 from utils.utils import moment
@@ -76,7 +76,7 @@ def test_rows_and_aggregates_meet_without_a_seam(store: Target, step_s: int, nam
     whole = expected(store, one)
     for _ in range(40):
         with store.engine.begin() as connection:
-            done = rollups.step(connection, one.now)
+            done = step(connection, one.now)
         assert read(store, one) == whole
         if not done:
             break
@@ -93,7 +93,7 @@ def test_a_host_that_changes_its_cadence_has_no_gap(store: Target, step_s: int, 
         for at_s in range(first, last, every):
             writer.put(writer.report("h", at_s, *(container(*one, dice) for one in NAMES)))
         with store.engine.begin() as connection:
-            while rollups.step(connection, START + timedelta(seconds=last)):
+            while step(connection, START + timedelta(seconds=last)):
                 pass
     one = asked(step_s, name)
     assert read(store, one) == expected(store, one)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from database import retention, rollups
+from database import retention
 from database.changes import Life, State, changes
 from model.history import OF_CONTAINERS, events, series
 from model.models import containers, reports
-from tests.past import NAMES, T0, Writer, roll
+from tests.past import NAMES, T0, Writer, roll, step
 from tests.schema_engine import Crash, Saboteur, Target
 from utils.utils import moment
 
@@ -85,7 +85,7 @@ def test_the_ledger_is_what_the_reports_in_their_order_say(store: Target, seed: 
         writer.put(*(made.pop(0) for _ in range(min(len(made), dice.randrange(1, 15)))))
         if dice.random() < 0.5:
             with store.engine.begin() as connection:
-                rollups.step(connection, moment(T0) + timedelta(seconds=dice.uniform(0, 2_500)))
+                step(connection, moment(T0) + timedelta(seconds=dice.uniform(0, 2_500)))
     roll(store)
     events_of = expected(store)
     assert stored(store) == events_of

@@ -11,13 +11,13 @@ from sqlalchemy import event, select
 
 from config.settings import Monitoring
 from database import hosts as names
-from database import merge_moments, merge_series, merges, purge, retention, rollups, tags
+from database import merge_moments, merge_series, merges, purge, retention, tags
 from model.history import METRICS, TIERS, events, webhook_calls
 from model.history import rollups as tiers
 from model.history import series as all_series
 from model.models import containers, reports
 from services.retention import expiries
-from tests.past import LATER, NAMES, T0, Writer, container, fleet, roll
+from tests.past import LATER, NAMES, T0, Writer, container, fleet, roll, step
 from tests.schema_engine import Target
 from tests.service import Service, report
 from tests.test_manage import manage, url_of
@@ -161,7 +161,7 @@ def test_a_merge_killed_at_any_point_is_finished_by_the_next(store: Target, seed
                 late += 1
             if dice.random() < 0.3:
                 with store.engine.begin() as connection:
-                    rollups.step(connection, LATER)
+                    step(connection, LATER)
     else:
         into = merge(store)
     assert sum(rows(store, reports, *MOVED).values()) == sum(kept.values()) + late

@@ -61,6 +61,7 @@ def test_raw_rows_go_once_they_are_aggregated_and_old(store: Target) -> None:
         "rollup_600": 0,
         "rollup_3600": 0,
         "events": 0,
+        "series": 0,
     }
     roll(store, now)
     hourly = counts(store)[4]
@@ -72,6 +73,7 @@ def test_raw_rows_go_once_they_are_aggregated_and_old(store: Target) -> None:
         "rollup_600": 0,
         "rollup_3600": 0,
         "events": 0,
+        "series": 0,
     }
     assert counts(store)[:2] == [26, 13]
     assert counts(store)[4] == hourly
@@ -175,3 +177,24 @@ def test_events_go_when_they_are_a_year_old(store: Target) -> None:
     assert expire(store, START + timedelta(days=365))["events"] == 0
     assert expire(store, START + timedelta(days=366))["events"] == known
     assert store.sql("SELECT COUNT(*) FROM events") == [(0,)]
+
+
+def test_names_go_when_nothing_tells_of_them_any_more(store: Target) -> None:
+    filled(store)
+    roll(store, START + timedelta(days=9))
+    names = store.sql("SELECT COUNT(*) FROM series")[0][0]
+    assert names == 3 + 2  # of a host that reports every six hours no tier is made
+    gone = START + timedelta(days=800)
+    assert expire(store, gone, events_retention_days=0)["series"] == 1  # the host's, for events tell of containers
+    assert expire(store, gone, retention_1h_days=0).get("series") is None
+    assert expire(store, gone)["series"] == names - 1
+    assert store.sql("SELECT COUNT(*) FROM series") == [(0,)]
+    assert store.sql("SELECT COUNT(*) FROM containers WHERE host_id = 1") == [(2,)]  # the state of who fell silent
+
+
+def test_a_name_stays_while_it_is_in_use(store: Target) -> None:
+    filled(store, days=2)
+    roll(store, START + timedelta(days=9))
+    assert store.sql("SELECT COUNT(*) FROM series WHERE last_on < '2025-06-17'") == [(3,)]  # of silent
+    assert expire(store, START + timedelta(days=731), events_retention_days=1)["series"] == 3
+    assert store.sql("SELECT COUNT(*) FROM series") == [(2,)]

@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from database import rollups
 from model.history import METRICS, TIERS, rollup_due, series
 from model.history import rollups as tables
 from model.models import containers, reports, rollup_pending
-from tests.past import NAMES, T0, Writer, container, fleet, roll
+from tests.past import LATER, NAMES, T0, Writer, container, fleet, roll, step
 from tests.schema_engine import Crash, Saboteur, Target
 from utils.utils import SECOND, moment
 
@@ -74,7 +74,7 @@ def test_every_bucket_is_what_the_rows_say(store: Target, seed: int) -> None:
         store.sql("UPDATE hosts SET interval_s = 15")  # what it learns of reports in such an order is nothing
         if dice.random() < 0.3:
             with store.engine.begin() as connection:
-                rollups.step(connection, moment(T0) + timedelta(seconds=dice.uniform(0, 6_000)))
+                step(connection, moment(T0) + timedelta(seconds=dice.uniform(0, 6_000)))
     roll(store)
     assert due(store) == 0
     for seconds in TIERS:
@@ -180,3 +180,47 @@ def test_what_is_made_again_keeps_the_cadence_of_its_time(store: Target) -> None
         )
         assert cadences[0] == (10,)
         assert set(cadences) <= {(10,), (50,)}
+
+
+def test_a_host_of_two_days_without_containers_has_its_tiers(store: Target) -> None:
+    writer = Writer(store)
+    for day in range(2):
+        writer.put(*(writer.report("h", day * 86_400 + at_s) for at_s in range(0, 1_200, 10)))
+        roll(store, LATER + timedelta(days=day))
+    for seconds in TIERS:
+        assert stored(store, seconds) == expected(store, seconds)
+
+
+def test_a_transaction_aggregates_some_hosts_of_one_minute(store: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve rows are expected of a host's minute here: six reports of one container and of the host."""
+    monkeypatch.setattr(rollups, "ROWS", 40)
+    writer, dice = Writer(store), random.Random("portions")
+    writer.put(*(writer.report(f"h{n}", at_s, container(*NAMES[0], dice)) for n in range(7) for at_s in (1, 61)))
+    store.sql("UPDATE hosts SET interval_s = 10")
+    with store.engine.begin() as connection:
+        portions = rollups.due(connection, LATER)
+        assert [len(one.host_ids) for one in portions] == [3, 3, 1, 3, 3, 1]
+        assert [one.at for one in portions] == sorted(one.at for one in portions)
+        assert [rollups.make(connection, one) for one in (*portions, portions[0])] == [3, 3, 1, 3, 3, 1, 3]
+    roll(store)
+    for seconds in TIERS:
+        assert stored(store, seconds) == expected(store, seconds)
+
+
+def test_names_of_long_ago_cost_nothing(store: Target) -> None:
+    """A host that runs each build in a container of its own has had tens of thousands."""
+
+    def rolled(at_s: int) -> float:
+        shown = container(*NAMES[0], random.Random(at_s))
+        writer.put(*(writer.report("h", at_s + at, shown) for at in range(0, 600, 10)))
+        began = time.monotonic()
+        roll(store, moment(T0) + timedelta(seconds=at_s + 700))
+        return time.monotonic() - began
+
+    writer = Writer(store)
+    few = min(rolled(600 * turn) for turn in range(5))
+    dead = ({"n": f"build-{number}", "d": "2024-01-01"} for number in range(50_000))
+    with store.engine.begin() as connection:
+        statement = "INSERT INTO series (host_id, engine_type, container_name, last_on) VALUES (1, 'docker', :n, :d)"
+        connection.execute(text(statement), list(dead))
+    assert min(rolled(600 * turn) for turn in range(5, 10)) < 2 * few

@@ -14,7 +14,7 @@ from model.history import METRICS
 from tests import moments
 from tests.intake import refused
 from tests.moments import Told, told, written
-from tests.past import LATER, NAMES, T0, Writer, container, roll
+from tests.past import LATER, NAMES, T0, Writer, container, roll, step
 from tests.schema_engine import Target
 from tests.service import Service, report
 from tests.test_history import asked
@@ -83,7 +83,7 @@ def test_the_sum_over_a_hosts_containers_at_every_stage_of_the_job(store: Target
     for _ in range(40):
         assert shown(found(store, step_s, host_id)) == whole
         with store.engine.begin() as connection:
-            if not rollups.step(connection, NOW):
+            if not step(connection, NOW):
                 break
 
 

@@ -23,6 +23,11 @@ def create(name: str, *parts: sa.Column[Any] | sa.Constraint, rowid: bool = True
     op.create_table(name, *parts, if_not_exists=True, sqlite_with_rowid=rowid, **given)
 
 
+def index(title: str, *columns: str, unique: bool = False) -> None:
+    if title not in {known["name"] for known in sa.inspect(op.get_bind()).get_indexes("series")}:
+        op.create_index(title, "series", list(columns), unique=unique)
+
+
 def upgrade() -> None:
     create(
         "series",
@@ -30,9 +35,10 @@ def upgrade() -> None:
         sa.Column("host_id", ID, sa.ForeignKey("hosts.id", name="fk_series_host"), nullable=False),
         sa.Column("engine_type", NAME, nullable=False),
         sa.Column("container_name", NAME, nullable=False),
+        sa.Column("last_on", sa.Date(), nullable=False),
     )
-    if "uq_series_name" not in {known["name"] for known in sa.inspect(op.get_bind()).get_indexes("series")}:
-        op.create_index("uq_series_name", "series", ["host_id", "engine_type", "container_name"], unique=True)
+    index("uq_series_name", "host_id", "engine_type", "container_name", unique=True)
+    index("ix_series_last_on", "host_id", "last_on")
     for seconds in (60, 600, 3_600):
         tier(seconds)
     create(

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal_column, select
 
 from database.details import packed
+from database.dialect_time import local, utc
 from database.pages import UNKNOWN, Key, Page, decode, fetch
 from database.rows import CONTAINER_DETAILS
 from database.tags import has_all
@@ -28,8 +29,10 @@ _SORTS = {
     "memory_usage": Key(containers.c.memory_usage, unknown=UNKNOWN),
     "memory_percentage": Key(containers.c.memory_percentage, unknown=UNKNOWN),
 }
+_MOMENTS = {"get_datetime": local, "sampled_at": utc}
 _SHOWN = [
-    *(column for column in containers.c if column.name not in CONTAINER_DETAILS),
+    *(column for column in containers.c if column.name not in (*CONTAINER_DETAILS, *_MOMENTS)),
+    *(form(containers.c[name]).label(name) for name, form in _MOMENTS.items()),
     hosts.c.host_name,
     packed(containers, CONTAINER_DETAILS),
 ]

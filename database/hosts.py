@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     bindparam,
+    case,
     exists,
     func,
     not_,
@@ -23,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from database import tags
 from database.details import packed
 from database.dialect import insert_ignore
+from database.dialect_time import local, utc
 from database.pages import UNKNOWN, Key, Page, fetch
 from database.rows import HOST_DETAILS, Record
 from model.models import containers, hosts
@@ -83,8 +86,13 @@ def hide(connection: Connection, host_id: int, now: int) -> bool:
 
 _PRESENT = and_(hosts.c.deleted_at.is_(None), hosts.c.sampled_at.is_not(None))
 # Without the columns of our own housekeeping: the driver makes a value of each, for every host of a page.
-_HIDDEN = ("created_at", "deleted_at", "interval_s", "dark_since", "ledger_at", *HOST_DETAILS)
-_SHOWN = [*(column for column in hosts.c if column.name not in _HIDDEN), packed(hosts, HOST_DETAILS)]
+_HIDDEN = ("created_at", "deleted_at", "interval_s", "expected_by", "dark_since", "ledger_at", *HOST_DETAILS)
+_MOMENTS = {"get_datetime": local, "last_seen": utc, "sampled_at": utc}
+_SHOWN = [
+    *(column for column in hosts.c if column.name not in (*_HIDDEN, *_MOMENTS)),
+    *(form(hosts.c[name]).label(name) for name, form in _MOMENTS.items()),
+    packed(hosts, HOST_DETAILS),
+]
 SORTS = {
     "host_name": Key(hosts.c.host_name),
     "id": Key(hosts.c.id),
@@ -105,19 +113,15 @@ class Presence:
     seen_after: datetime
 
     def online(self) -> ColumnElement[bool]:
-        """The same as `holds`, for the database to decide."""
+        """Whether a host is online."""
         # A comparison with NULL is neither true nor false: such a host would be in neither list.
         expected_by = func.coalesce(hosts.c.expected_by, hosts.c.last_seen)
         return or_(hosts.c.last_seen > self.seen_after, expected_by > self.now)
 
-    def holds(self, row: Record) -> bool:
-        """Whether a host is online."""
-        return bool(row.last_seen > self.seen_after or (row.expected_by or row.last_seen) > self.now)
-
 
 def page(connection: Connection, query: HostQuery, presence: Presence, *, counted: bool = True) -> Page:
     """One page of the hosts that have reported."""
-    statement = select(*_SHOWN).where(*_conditions(query, presence))
+    statement = _shown(presence).where(*_conditions(query, presence))
     name = query.sort.removeprefix("-")
     keys = [SORTS[name].turned(query.sort.startswith("-"))]
     if name not in ("host_name", "id"):
@@ -132,6 +136,10 @@ def page(connection: Connection, query: HostQuery, presence: Presence, *, counte
         cursor=query.cursor,
         counted=counted,
     )
+
+
+def _shown(presence: Presence) -> Select[Any]:
+    return select(*_SHOWN, case((presence.online(), 1), else_=0).label("online"))
 
 
 def _conditions(query: HostQuery, presence: Presence) -> list[ColumnElement[bool]]:
@@ -154,9 +162,14 @@ def _has_container(column: str, value: str) -> ColumnElement[bool]:
     return exists().where(current, containers.c[column] == value)
 
 
-def get(connection: Connection, host_id: int) -> Record | None:
+def get(connection: Connection, host_id: int, presence: Presence) -> Record | None:
     """One host that has reported."""
-    return connection.execute(select(*_SHOWN).where(_PRESENT, hosts.c.id == host_id)).one_or_none()
+    return connection.execute(_shown(presence).where(_PRESENT, hosts.c.id == host_id)).one_or_none()
+
+
+def has_reported(connection: Connection, host_id: int) -> bool:
+    """Whether there is such a host."""
+    return connection.scalar(select(hosts.c.id).where(_PRESENT, hosts.c.id == host_id)) is not None
 
 
 def rename(connection: Connection, host_id: int, name: str) -> None:

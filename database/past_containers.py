@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, 
 
 from database.containers import along_index
 from database.details import packed
+from database.dialect_time import local, utc
 from database.pages import UNKNOWN, Key, Page, decode, fetch
 from database.past import First, Then, average, joined, moment_of, of_bucket, states
 from database.rows import CONTAINER_DETAILS, Record
@@ -21,7 +22,7 @@ HOSTS, MORE = 64, 8
 _OF_HOSTS = {"host_id": hosts.c.id, "host_name": hosts.c.host_name}
 _FILTERS = ("status", "cluster_name", "node_name", "engine_type")
 # What only a row knows; a bucket has none of it.
-_OF_ROWS = ("id", "cluster_name", "node_name", "get_datetime")
+_OF_ROWS = ("id", "cluster_name", "node_name")
 _SORTS = {name: UNKNOWN if name in METRICS else None for name in ("host_name", "container_name", "status", *METRICS)}
 _UNCOUNTED = select(literal(0))
 
@@ -76,6 +77,7 @@ def _shown(state: Subquery) -> Select[Any]:
     there = or_(containers.c.id.is_not(None), *(table.c.series_id.is_not(None) for table in rollups.values()))
     columns = [
         *(containers.c[name] for name in _OF_ROWS),
+        local(containers.c.get_datetime).label("get_datetime"),
         *(func.coalesce(containers.c[name], series.c[name]).label(name) for name in ("engine_type", "container_name")),
         func.coalesce(containers.c.status, of_bucket("status"), "unknown").label("status"),
         *(func.coalesce(containers.c[name], average(name)).label(name) for name in METRICS),
@@ -83,7 +85,7 @@ def _shown(state: Subquery) -> Select[Any]:
         state.c.id.label("host_id"),
         state.c.host_name,
         state.c.seconds,
-        moment_of(state).label("sampled_at"),
+        utc(moment_of(state)).label("sampled_at"),
         packed(containers, CONTAINER_DETAILS),
     ]
     return along_index(select(*columns).select_from(beside).where(there))

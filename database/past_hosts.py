@@ -22,7 +22,7 @@ from sqlalchemy import (
 from database.batch import MISSED_INTERVALS
 from database.containers import along_index
 from database.details import packed
-from database.dialect_time import seconds_between
+from database.dialect_time import local, seconds_between, utc
 from database.pages import UNKNOWN, Key, Page, fetch
 from database.past import Then, average, joined, moment_of, of_bucket, states
 from database.rows import HOST_DETAILS, RUNNING
@@ -31,7 +31,7 @@ from model.history import METRICS, rollups, series
 from model.models import containers, hosts, reports
 from model.queries import HostQuery
 
-_ONLY_RAW = ("cpu_cores", "cpu_threads", "get_datetime")
+_ONLY_RAW = ("cpu_cores", "cpu_threads")
 _UNKNOWN = dict.fromkeys(METRICS, UNKNOWN)
 
 
@@ -76,8 +76,9 @@ def _shown(state: Subquery, then: Then) -> Select[Any]:
         state.c.host_name,
         *(case((state.c.seconds == 0, reports.c[name]), else_=average(name)).label(name) for name in METRICS),
         *(reports.c[name] for name in _ONLY_RAW),
-        reports.c.received_at.label("last_seen"),
-        moment_of(state).label("sampled_at"),
+        local(reports.c.get_datetime).label("get_datetime"),
+        utc(reports.c.received_at).label("last_seen"),
+        utc(moment_of(state)).label("sampled_at"),
         case((_online(state, then), 1), else_=0).label("online"),
         case((state.c.seconds == 0, reports.c.containers_count), else_=_in_bucket(state)).label("containers_count"),
         _running(state).label("containers_running"),

@@ -16,7 +16,6 @@ from routers.answers import Found, listing
 from routers.deps import Db, then_at
 from routers.docs import LISTED, refusals
 from routers.downloads import Wanted, download, pages
-from utils.utils import utc_text
 
 router = APIRouter(prefix="/api/containers", tags=["containers"])
 
@@ -42,10 +41,10 @@ def shown(row: Record, seconds: int = 0) -> dict[str, object]:
         "cpu_percentage": row.cpu_percentage,
         "memory_usage": row.memory_usage,
         "memory_percentage": row.memory_percentage,
-        "get_datetime": row.get_datetime.isoformat() if row.get_datetime else None,
+        "get_datetime": row.get_datetime,
         "host_id": row.host_id,
         "host_name": row.host_name,
-        "sampled_at": utc_text(row.sampled_at),
+        "sampled_at": row.sampled_at,
         "resolution": RESOLUTIONS[seconds],
         **_details(row.details),
     }

@@ -30,7 +30,7 @@ async def get_diff(request: Request, query: Annotated[DiffQuery, Query()], db: D
         span = query.span(moment(db.clock.now()))
     except ValueError as error:
         raise Failure(Code.VALIDATION, str(error)) from None
-    if query.host_id is not None and await db.read(hosts.get, query.host_id) is None:
+    if query.host_id is not None and not await db.read(hosts.has_reported, query.host_id):
         raise Failure(Code.NOT_FOUND, "no such host")
     before, after = (then_at(request, at) for at in span)
     made = await db.read(

@@ -19,13 +19,12 @@ from routers.deps import Db, Online, state_of, then_at
 from routers.docs import LISTED, refusals
 from routers.downloads import Wanted, download, pages
 from routers.writes import allow, written
-from utils.utils import utc_text
 
 router = APIRouter(prefix="/api/hosts", tags=["hosts"])
 HostId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
-def shown(row: Record, seconds: int = 0, *, online: bool, has: list[str]) -> dict[str, object]:
+def shown(row: Record, has: list[str], seconds: int = 0) -> dict[str, object]:
     """A host as it travels, with the tags it has; of a bucket of so many seconds, or of a report."""
     return {
         "id": row.id,
@@ -35,10 +34,10 @@ def shown(row: Record, seconds: int = 0, *, online: bool, has: list[str]) -> dic
         "cpu_threads": row.cpu_threads,
         "memory_usage": row.memory_usage,
         "memory_percentage": row.memory_percentage,
-        "get_datetime": row.get_datetime.isoformat() if row.get_datetime else None,
-        "status": "online" if online else "offline",
-        "last_seen": utc_text(row.last_seen),
-        "sampled_at": utc_text(row.sampled_at),
+        "get_datetime": row.get_datetime,
+        "status": "online" if row.online else "offline",
+        "last_seen": row.last_seen,
+        "sampled_at": row.sampled_at,
         "resolution": RESOLUTIONS[seconds],
         "containers_count": row.containers_count,
         "containers_running": row.containers_running,
@@ -69,20 +68,20 @@ async def _find(request: Request, query: HostQuery, db: Database, presence: Pres
     """A page of hosts and how they travel: of the present, or of a moment."""
     if query.at is None:
         page, has = await db.read(tags.with_tags, hosts.page, query, presence, counted=counted)
-        return Found(page, lambda row: shown(row, online=presence.holds(row), has=has.get(row.id, [])))
+        return Found(page, lambda row: shown(row, has.get(row.id, [])))
     then = then_at(request, query.at)
     page, has = await db.read(tags.with_tags, past_hosts.page, query, then, counted=counted)
-    return Found(page, lambda row: shown(row, row.seconds, online=bool(row.online), has=has.get(row.id, [])))
+    return Found(page, lambda row: shown(row, has.get(row.id, []), row.seconds))
 
 
 @router.get("/{host_id}", operation_id="get_host", response_model=Envelope[HostOut], responses=refusals(404, 422, 503))
 async def get_host(host_id: HostId, db: Db, presence: Online) -> Response:
     """One host with its latest state."""
-    row = await db.read(hosts.get, host_id)
+    row = await db.read(hosts.get, host_id, presence)
     if row is None:
         raise Failure(Code.NOT_FOUND, "no such host")
     has = await db.read(tags.of, [host_id])
-    return answer(ok(shown(row, online=presence.holds(row), has=has.get(host_id, []))))
+    return answer(ok(shown(row, has.get(host_id, []))))
 
 
 @router.get(
@@ -95,7 +94,7 @@ async def list_host_containers(
     request: Request, host_id: HostId, query: Annotated[ContainerQuery, Query()], db: Db, form: Wanted
 ) -> Response:
     """The containers of a host's newest report, now or at the moment `at`; as CSV or NDJSON (`Accept`) all of them."""
-    if await db.read(hosts.get, host_id) is None:
+    if not await db.read(hosts.has_reported, host_id):
         raise Failure(Code.NOT_FOUND, "no such host")
     if form:
         found = pages(lambda asked: containers.find(request, asked, db, host_id, counted=False), query)

@@ -73,7 +73,7 @@ def test_old_rows_go_only_where_the_jobs_are_at_work(tmp_path: Path, monkeypatch
     monkeypatch.setattr(steady, "ROWS", 20 * history.TURN)
     monkeypatch.setattr(steady, "WARM_UP_S", dict.fromkeys(steady.WARM_UP_S, 1))
     with started("sqlite", tmp_path) as store, steady.old(store, tmp_path) as url:
-        off, busy = (steady.saturated(contestant, url, tmp_path) for contestant in (steady.OFF, steady.BUSY))
+        off, busy = (steady.measured(contestant, url, tmp_path) for contestant in (steady.OFF, steady.BUSY))
     assert off.removed == 0 < busy.removed
     assert min(off.rate, busy.rate) > 0
 

@@ -34,12 +34,12 @@ class Seen(NamedTuple):
 def run(
     url: str, seconds: int, *, bodies: Path | None = None, connections: int = CONNECTIONS, rate: float | None = None
 ) -> Seen:
-    """Sends as fast as the server answers, or at most so many a second; posts a file of bodies, else gets the URL."""
+    """Posts a file of bodies as fast as the server answers, or at most so many a second; without one gets the URL."""
     if not (program := shutil.which("wrk")):
         sys.exit("The benchmarks need wrk, which is not installed: `make test` does that as root on Debian.")
     threads = min(THREADS, connections)
     given = ["--", str(bodies), str(threads)] if bodies else []
-    given += [f"{1e3 * connections / rate:.0f}"] if rate else []
+    given += [f"{1e3 * connections / rate:.0f}"] if bodies and rate else []
     options = [f"-t{threads}", f"-c{connections}", f"-d{seconds}s", f"--timeout={TIMEOUT_S}s", "-s", str(SCRIPT)]
     before = _children_cpu_s()
     done = subprocess.run([program, *options, url, *given], capture_output=True, text=True, check=True)  # noqa: S603 - wrk

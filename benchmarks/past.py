@@ -76,7 +76,7 @@ def _filled(url: str, store: Store) -> Cost:
         now = dialect.now(connection)
         _fill(connection, dialect, now)
         began = _clocks(store)
-        while portions := rollups.due(connection, moment(now) + 2 * rollups.SETTLE):
+        while portions := rollups.due(connection, moment(now) + 2 * rollups.SETTLE).portions:
             for portion in portions:
                 rollups.make(connection, portion)
                 connection.commit()

@@ -1,6 +1,6 @@
 """What an engine has to bring, and the choice of one.
 
-All that differs per engine lives here and in the two modules beside this one, `dialect_mysql` and `dialect_sqlite`.
+All that differs per engine lives here and in the modules `dialect_*` beside this one.
 """
 
 from collections.abc import Sequence

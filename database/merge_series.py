@@ -39,7 +39,8 @@ def _give(connection: Connection, source: int, target: int) -> int:
     ours = series.alias()
     names = (ours.c.engine_type == series.c.engine_type, ours.c.container_name == series.c.container_name)
     alone = select(series.c.id).outerjoin(ours, and_(ours.c.host_id == target, *names))
-    ids = connection.scalars(alone.where(series.c.host_id == source, ours.c.id.is_(None)).limit(ROWS)).all()
+    alone = alone.where(series.c.host_id == source, ours.c.id.is_(None))
+    ids = connection.scalars(alone.order_by(series.c.engine_type, series.c.container_name).limit(ROWS)).all()
     connection.execute(update(series).where(series.c.id.in_(ids)).values(host_id=target))
     return len(ids)
 

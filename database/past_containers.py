@@ -1,10 +1,9 @@
 """The containers of a moment. Connection in, rows out; nothing here commits."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, func, or_, select
 
 from database.containers import along_index
 from database.details import packed
@@ -24,7 +23,6 @@ _FILTERS = ("status", "cluster_name", "node_name", "engine_type")
 # What only a row knows; a bucket has none of it.
 _OF_ROWS = ("id", "cluster_name", "node_name")
 _SORTS = {name: UNKNOWN if name in METRICS else None for name in ("host_name", "container_name", "status", *METRICS)}
-_UNCOUNTED = select(literal(0))
 
 Conditions = Sequence[ColumnElement[bool]]
 
@@ -33,9 +31,7 @@ def page(connection: Connection, query: ContainerQuery, then: Then, host_id: int
     """One page of the containers that were there then, each once: of all hosts or of one."""
     of_hosts = _of_hosts(query, host_id)
     by_host = query.sort.removeprefix("-") == "host_name"
-    found = _first(connection, query, then, of_hosts) if by_host else _page(connection, query, then, of_hosts)
-    # To count them is to look at each: a week ago each is a page of the disk of its own.
-    return replace(found, total=None) if query.cursor or found.cursor else found
+    return (_first if by_host else _page)(connection, query, then, of_hosts)
 
 
 def _first(connection: Connection, query: ContainerQuery, then: Then, of_hosts: Conditions) -> Page:
@@ -65,14 +61,15 @@ def _page(
         among_equal=past.c.row_id,
         limit=query.limit,
         cursor=query.cursor,
-        count=_UNCOUNTED,
+        counted=False,  # to count them is to look at each: a week ago each is a page of the disk of its own
     )
 
 
 def _shown(state: Subquery) -> Select[Any]:
     """The rows of reports and the buckets of tiers, in one form."""
     own = and_(containers.c.host_id == state.c.id, containers.c.sampled_at == state.c.raw_at)
-    named = and_(series.c.host_id == case((state.c.seconds > 0, state.c.id)), series.c.container_name != "")
+    of_then = series.c.last_on >= func.date(moment_of(state))
+    named = and_(series.c.host_id == case((state.c.seconds > 0, state.c.id)), of_then, series.c.container_name != "")
     beside = joined(state, state.outerjoin(containers, own).outerjoin(series, named), series.c.id)
     there = or_(containers.c.id.is_not(None), *(table.c.series_id.is_not(None) for table in rollups.values()))
     columns = [

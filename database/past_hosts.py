@@ -115,8 +115,9 @@ def _in_bucket(state: Subquery, condition: Callable[[Table], ColumnElement[bool]
 
 def _inside(state: Subquery, seconds: int, table: Table) -> ColumnElement[bool]:
     """A host's containers in its bucket of a tier."""
-    of_host = and_(series.c.host_id == state.c.id, series.c.container_name != "")
-    return and_(of_host, table.c.begins_at == state.c[f"at_{seconds}"], state.c.seconds == seconds)
+    begins_at = state.c[f"at_{seconds}"]
+    of_then = and_(series.c.host_id == state.c.id, series.c.last_on >= func.date(begins_at))
+    return and_(of_then, series.c.container_name != "", table.c.begins_at == begins_at, state.c.seconds == seconds)
 
 
 def _of_hosts(query: HostQuery) -> list[ColumnElement[bool]]:

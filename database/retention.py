@@ -115,13 +115,15 @@ def expire_buckets(connection: Connection, after: int, *, seconds: int, cutoff: 
     ).all()
     if not found:
         return Progress(0, None)
-    one = next((row.id for row in found if row.first is not None and row.first < cutoff), None)
-    if one is None:
-        return Progress(0, found[-1].id)
-    old = (t.series_id == one, t.begins_at < cutoff)
-    moments = connection.scalars(select(t.begins_at).where(*old).order_by(t.begins_at).limit(ROWS)).all()
-    statement = delete(rollups[seconds]).where(t.series_id == one, t.begins_at <= moments[-1])
-    return Progress(connection.execute(statement).rowcount, one - 1 if len(moments) == ROWS else one)
+    removed = 0
+    for one in (row.id for row in found if row.first is not None and row.first < cutoff):
+        old = (t.series_id == one, t.begins_at < cutoff)
+        moments = connection.scalars(select(t.begins_at).where(*old).order_by(t.begins_at).limit(ROWS - removed)).all()
+        statement = delete(rollups[seconds]).where(t.series_id == one, t.begins_at <= moments[-1])
+        removed += connection.execute(statement).rowcount
+        if removed >= ROWS:
+            return Progress(removed, one - 1)
+    return Progress(removed, found[-1].id)
 
 
 def expire_series(connection: Connection, after: int, *, cutoff: datetime) -> Progress:

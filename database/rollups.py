@@ -37,15 +37,31 @@ class Portion(NamedTuple):
     host_ids: list[int]
 
 
-def due(connection: Connection, now: datetime) -> list[Portion]:
-    """What has ended of the finest tier of which anything has, the earliest first; the coarser ones follow from it."""
+class Plan(NamedTuple):
+    """What is to be made, and the host behind which the next plan begins; 0: with the first one."""
+
+    portions: list[Portion]
+    after: int
+
+
+NOTHING = Plan([], 0)
+
+
+def due(connection: Connection, now: datetime, after: int = 0) -> Plan:
+    """What has ended of the finest tier of which anything has, the earliest first; the coarser ones follow from it.
+
+    Where that is more than one plan holds, it is that of some hosts, and the next plan goes on behind them: else the
+    last hosts would have to wait until the first ones have nothing left.
+    """
     for seconds in TIERS:
+        rows = connection.execute(_ended(seconds, now - SETTLE - timedelta(seconds=seconds), after)).all()
         moments: dict[datetime, list[Record]] = {}
-        for row in connection.execute(_ended(seconds, now - SETTLE - timedelta(seconds=seconds))):
+        for row in rows:
             moments.setdefault(row.at, []).append(row)
         if moments:
-            return [Portion(seconds, at, ids) for at in sorted(moments) for ids in _portions(moments[at], seconds)]
-    return []
+            portions = [Portion(seconds, at, ids) for at in sorted(moments) for ids in _portions(moments[at], seconds)]
+            return Plan(portions, rows[-1].host_id if len(rows) == LOOK_AHEAD else 0)
+    return due(connection, now) if after else NOTHING
 
 
 def make(connection: Connection, portion: Portion) -> int:
@@ -58,10 +74,10 @@ def make(connection: Connection, portion: Portion) -> int:
     return len(host_ids)
 
 
-def _portions(due_: Iterable[Record], seconds: int) -> Iterator[list[int]]:
+def _portions(ended: Iterable[Record], seconds: int) -> Iterator[list[int]]:
     """As many hosts as one transaction aggregates, at least one."""
     portion, rows = list[int](), 0.0
-    for one in due_:
+    for one in ended:
         added = _rows_of(one, seconds)
         if portion and rows + added > ROWS:
             yield portion
@@ -85,22 +101,23 @@ def _rows_of(host: Record, seconds: int) -> float:
     return float(((host.containers_count or 0) + 1) * max(seconds / each_s, 1))
 
 
-def _ended(seconds: int, latest: datetime) -> Select[Any]:
-    pending, due = rollup_pending.c, rollup_due.c
-    host_id, at, inside = (due.host_id, due.begins_at, due.seconds == seconds)
+def _ended(seconds: int, latest: datetime, after: int) -> Select[Any]:
+    pending, coarser = rollup_pending.c, rollup_due.c
+    host_id, at, inside = (coarser.host_id, coarser.begins_at, coarser.seconds == seconds)
     if seconds == TIERS[0]:
         host_id, at, inside = (pending.host_id, pending.minute, true())
     statement = select(host_id, at.label("at"), hosts.c.containers_count, hosts.c.interval_s)
     statement = statement.outerjoin_from(host_id.table, hosts, hosts.c.id == host_id)
-    return statement.where(inside, at <= latest).order_by(host_id, at).limit(LOOK_AHEAD)
+    return statement.where(inside, at <= latest, host_id > after).order_by(host_id, at).limit(LOOK_AHEAD)
 
 
 def _forget(connection: Connection, seconds: int, host_ids: Sequence[int], at: datetime) -> None:
-    pending, due = rollup_pending.c, rollup_due.c
+    pending, coarser = rollup_pending.c, rollup_due.c
     if seconds == TIERS[0]:
         done = delete(rollup_pending).where(pending.host_id.in_(host_ids), pending.minute == at)
     else:
-        done = delete(rollup_due).where(due.seconds == seconds, due.host_id.in_(host_ids), due.begins_at == at)
+        inside = (coarser.seconds == seconds, coarser.host_id.in_(host_ids), coarser.begins_at == at)
+        done = delete(rollup_due).where(*inside)
     connection.execute(done)
 
 

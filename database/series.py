@@ -6,7 +6,7 @@ A host may have had tens of thousands of names in its time: nothing here reads m
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 
-from sqlalchemy import Connection, and_, select, tuple_, update
+from sqlalchemy import Connection, and_, select, update
 
 from database.dialect import insert_ignore
 from database.rows import Record
@@ -19,10 +19,8 @@ HOST: Name = ("", "")
 OWN = and_(series.c.engine_type == HOST[0], series.c.container_name == HOST[1])
 # Of each host the ids of its series.
 Names = dict[int, dict[Name, int]]
-# So many names a statement.
-AT_ONCE = 500
+_NAME = ("engine_type", "container_name")
 _CREATE = insert_ignore(series)
-_NAMED = {column.name: column for column in (series.c.host_id, series.c.engine_type, series.c.container_name)}
 
 
 def active(connection: Connection, host_id: int, since: date) -> dict[Name, int]:
@@ -51,13 +49,19 @@ def own(connection: Connection, host_ids: Collection[int]) -> dict[int, Record]:
 
 def ensure(connection: Connection, names: Names, wanted: Mapping[int, Iterable[Name]], day: date) -> None:
     """Adds to the names that are known those that are wanted; what is not there is made, as of a day."""
-    absent = sorted((id_, name[0], name[1]) for id_, all_ in wanted.items() for name in set(all_) - names[id_].keys())
-    for begin in range(0, len(absent), AT_ONCE):
-        some = absent[begin : begin + AT_ONCE]
-        connection.execute(_CREATE, [dict(zip(_NAMED.keys(), one, strict=True)) | {"last_on": day} for one in some])
-        statement = select(*_NAMED.values(), series.c.id).where(tuple_(*_NAMED.values()).in_(some))
-        for row in connection.execute(statement):
-            names[row.host_id][(row.engine_type, row.container_name)] = row.id
+    for host_id, all_ in sorted(wanted.items()):
+        if absent := sorted(set(all_) - names[host_id].keys()):
+            made = {"host_id": host_id, "last_on": day}
+            connection.execute(_CREATE, [made | dict(zip(_NAME, name, strict=True)) for name in absent])
+            names[host_id] |= _ids(connection, host_id, absent)
+
+
+def _ids(connection: Connection, host_id: int, wanted: Iterable[Name]) -> dict[Name, int]:
+    """Each part of the names by itself: of their pairs MariaDB makes no range, and reads the whole table."""
+    parts = [series.c[part].in_(set(values)) for part, values in zip(_NAME, zip(*wanted, strict=True), strict=True)]
+    statement = select(series.c.engine_type, series.c.container_name, series.c.id)
+    rows = connection.execute(statement.where(series.c.host_id == host_id, *parts))
+    return {(engine, name): id_ for engine, name, id_ in rows}
 
 
 def touch(connection: Connection, ids: Collection[int], day: date) -> None:

@@ -78,10 +78,11 @@ def _sample(connection: Connection, owner: Table) -> tuple[list[int], float]:
         return list(connection.scalars(select(owner.c.id))), 1.0
     marks = [first + (last - first) * number // KEYS for number in range(KEYS)]
     ids = {
-        connection.scalars(select(owner.c.id).where(owner.c.id >= mark).order_by(owner.c.id).limit(1)).one()
+        connection.scalars(select(owner.c.id).where(owner.c.id >= mark).order_by(owner.c.id).limit(1)).one_or_none()
         for mark in marks
     }
-    return sorted(ids), count / len(ids)
+    there = sorted(one for one in ids if one is not None)  # the last ones may have been removed just now
+    return there, count / max(len(there), 1)
 
 
 def _of_key(connection: Connection, timed: Timed, key: int, begin: datetime, end: datetime) -> Counted:

@@ -15,7 +15,7 @@ TIERS = (60, 600, 3_600)
 
 # What an aggregate refers to: a container of a host by its engine and name, which outlives every container of that
 # name, or with empty texts the host itself. `first_at` is when it first appeared. `last_on` is the newest
-# day that anything is known of, by which a host's names of long ago are left alone.
+# day of which it has rows or aggregates, by which a host's names of long ago are left alone.
 series = Table(
     "series",
     metadata,

@@ -77,7 +77,7 @@ hosts = Table(
     Column("interval_s", Double),
     Column("expected_by", Moment),
     *_host_details(),
-    # Of the life ledger: since when the host counts as silent, and the newest report of which the events are known.
+    # Of the life ledger: when a host that counts as silent was last seen, and the newest report whose events are known.
     Column("dark_since", Moment),
     Column("ledger_at", Moment),
     **INNODB,

@@ -50,7 +50,11 @@ class EventOut(BaseModel):
         description="a container was `first_seen`, `returned` or `vanished`, changed its `status` or `image`, or was "
         "`restarted`; a host went `dark` or was `back`"
     )
-    at: str = Field(description="UTC: when the report was sampled that tells of it", examples=["2025-06-23T03:02:50Z"])
+    at: str = Field(
+        description="UTC: when the report was sampled that tells of it; of `dark` when the host was late, of `back` "
+        "when its report came in",
+        examples=["2025-06-23T03:02:50.000000Z"],
+    )
     from_: str | None = Field(alias="from", description="what it was before: status, image, start, or restarts")
     to: str | None = Field(description="what it is from then on")
     details: dict[str, str] | None = Field(

@@ -44,7 +44,7 @@ class Line(NamedTuple):
 def forecast(fleet: Fleet, monitoring: Monitoring, engine: str) -> list[Line]:
     """The tables that time fills; what they refer to does not grow. How many events there will be nobody knows.
 
-    A tier no coarser than the reports is not made, as `database/rollups.py` has it.
+    A tier no coarser than the reports is not made, as `database/making.py` has it.
     """
     days = kept_days(monitoring)
     reports_day = fleet.hosts * DAY_S / fleet.interval_s

@@ -18,7 +18,7 @@ from database import hosts, leases, presence, purge, retention, rollups
 from database.database import Database
 from database.presence import Call, Turn
 from database.retention import Expire, Progress
-from database.rollups import Portion
+from database.rollups import NOTHING, Plan
 from database.writer import Writer
 from logger import event
 from services import webhook
@@ -134,18 +134,20 @@ class Jobs:
         return believed
 
     async def _roll(self) -> None:
-        """Until nothing is due."""
+        """Until nothing is due, or another process does it."""
         if not self._database.is_up:
             return
-        began, total = time.monotonic(), 0
-        while portions := await self._pace.run(self._guarded(self._due, list[Portion]())):
-            for portion in portions:
-                total += await self._pace.run(self._guarded(partial(rollups.make, portion=portion), 0))
-        if total:
-            logger.debug(event("rolled", buckets=total, s=time.monotonic() - began))
+        began, total, plan = time.monotonic(), 0, NOTHING
+        while (plan := await self._pace.run(self._guarded(partial(self._due, after=plan.after), NOTHING))).portions:
+            for portion in plan.portions:
+                made = await self._pace.run(self._guarded(partial(rollups.make, portion=portion), 0))
+                if not made:
+                    return
+                total += made
+        logger.debug(event("rolled", buckets=total, s=time.monotonic() - began))
 
-    def _due(self, connection: Any) -> list[Portion]:  # noqa: ANN401 - the writer's, which only statements look into
-        return rollups.due(connection, moment(self._database.clock.now()))
+    def _due(self, connection: Any, after: int) -> Plan:  # noqa: ANN401 - the writer's, which only statements look into
+        return rollups.due(connection, moment(self._database.clock.now()), after)
 
     async def _judge(self) -> None:
         """Who fell silent, and who is back."""

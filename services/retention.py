@@ -15,16 +15,15 @@ SLACK = timedelta(minutes=1)
 
 def expiries(monitoring: Monitoring, now: datetime) -> Iterator[tuple[str, Expire]]:
     """What is removed of which table, in the order in which it may be; what is kept for ever is left out."""
-    for name, days in kept_days(monitoring).items():
+    kept = kept_days(monitoring)
+    for name, days in kept.items():
         if days:
             cutoff = now - timedelta(days=days)
             yield from removals(name, cutoff if name == "reports" else _midnight(cutoff), now).items()
-    if monitoring.events_retention_days:
-        cutoff = _midnight(now - timedelta(days=monitoring.events_retention_days))
-        yield "events", partial(retention.expire_events, cutoff=cutoff)
-    if all(kept_days(monitoring).values()):
-        cutoff = now - timedelta(days=max(kept_days(monitoring).values()))
-        yield "series", partial(retention.expire_series, cutoff=cutoff)
+    if days := monitoring.events_retention_days:
+        yield "events", partial(retention.expire_events, cutoff=_midnight(now - timedelta(days=days)))
+    if all(kept.values()):
+        yield "series", partial(retention.expire_series, cutoff=now - timedelta(days=max(kept.values())))
 
 
 def _midnight(at: datetime) -> datetime:

@@ -60,7 +60,7 @@ def roll(store: Target, now: datetime = LATER) -> None:
 
 def step(connection: Connection, now: datetime) -> int:
     """One transaction of the job: the first buckets that are due."""
-    return sum(rollups.make(connection, portion) for portion in rollups.due(connection, now)[:1])
+    return sum(rollups.make(connection, portion) for portion in rollups.due(connection, now).portions[:1])
 
 
 def fleet(store: Target, dice: random.Random, count: int = 120) -> list[Prepared]:

@@ -198,7 +198,7 @@ def test_a_transaction_aggregates_some_hosts_of_one_minute(store: Target, monkey
     writer.put(*(writer.report(f"h{n}", at_s, container(*NAMES[0], dice)) for n in range(7) for at_s in (1, 61)))
     store.sql("UPDATE hosts SET interval_s = 10")
     with store.engine.begin() as connection:
-        portions = rollups.due(connection, LATER)
+        portions = rollups.due(connection, LATER).portions
         assert [len(one.host_ids) for one in portions] == [3, 3, 1, 3, 3, 1]
         assert [one.at for one in portions] == sorted(one.at for one in portions)
         assert [rollups.make(connection, one) for one in (*portions, portions[0])] == [3, 3, 1, 3, 3, 1, 3]
@@ -207,20 +207,36 @@ def test_a_transaction_aggregates_some_hosts_of_one_minute(store: Target, monkey
         assert stored(store, seconds) == expected(store, seconds)
 
 
+def test_no_host_waits_until_the_others_have_nothing_left(store: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More is due than one plan holds: the next one goes on with the next hosts, and then begins anew."""
+    monkeypatch.setattr(rollups, "LOOK_AHEAD", 4)
+    writer, dice = Writer(store), random.Random("turns")
+    writer.put(*(writer.report(f"h{n}", 61 * turn, container(*NAMES[0], dice)) for n in range(4) for turn in range(3)))
+    ids = [row[0] for row in store.sql("SELECT id FROM hosts ORDER BY id")]
+    seen, after = list[set[int]](), 0
+    with store.engine.begin() as connection:
+        for _ in range(4):
+            portions, after = rollups.due(connection, LATER, after)
+            seen.append({host_id for one in portions for host_id in one.host_ids})
+    assert seen == [set(ids[:2]), set(ids[2:]), set(ids[:2]), set(ids[2:])]
+    roll(store)
+    assert due(store) == 0
+
+
 def test_names_of_long_ago_cost_nothing(store: Target) -> None:
     """A host that runs each build in a container of its own has had tens of thousands."""
 
-    def rolled(at_s: int) -> float:
-        shown = container(*NAMES[0], random.Random(at_s))
-        writer.put(*(writer.report("h", at_s + at, shown) for at in range(0, 600, 10)))
+    def rolled(turn: int) -> float:
+        shown = container("docker", f"new-{turn}", random.Random(turn))  # one appears, and that of before vanishes
+        writer.put(*(writer.report("h", 600 * turn + at_s, shown) for at_s in range(0, 600, 10)))
         began = time.monotonic()
-        roll(store, moment(T0) + timedelta(seconds=at_s + 700))
+        roll(store, moment(T0) + timedelta(seconds=600 * turn + 700))
         return time.monotonic() - began
 
     writer = Writer(store)
-    few = min(rolled(600 * turn) for turn in range(5))
+    few = min(rolled(turn) for turn in range(5))
     dead = ({"n": f"build-{number}", "d": "2024-01-01"} for number in range(50_000))
     with store.engine.begin() as connection:
         statement = "INSERT INTO series (host_id, engine_type, container_name, last_on) VALUES (1, 'docker', :n, :d)"
         connection.execute(text(statement), list(dead))
-    assert min(rolled(600 * turn) for turn in range(5, 10)) < 2 * few
+    assert min(rolled(turn) for turn in range(5, 10)) < 2 * few

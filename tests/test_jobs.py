@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,25 @@ def test_reports_become_buckets(engine: str, new_url: Callable[[str], str], tmp_
             assert service.post(report("rolled", "web", cpu_percentage=cpu)).status_code == 200
         until(lambda: service.sql(buckets) == [("", 3, 9.0, 6.0), ("web", 3, None, None)])
         until(lambda: service.sql(due) == [(0,)])
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_pass_ends_where_another_process_holds_the_lease(
+    engine: str, new_url: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then nothing is made: the rest of what was planned is not tried."""
+    tried = list[datetime]()
+
+    def nothing(_connection: object, portion: rollups.Portion) -> int:
+        tried.append(portion.at)
+        return 0
+
+    monkeypatch.setattr(rollups, "make", nothing)
+    with running(settings_for(new_url(engine), tmp_path)) as service:
+        for minute in (3, 2, 1):
+            assert service.post({**report("planned"), "age_s": minute * 60}).status_code == 200
+        until(lambda: len(tried) > 5)
+        assert len(set(tried)) == 1
 
 
 @pytest.mark.usefixtures("quick")

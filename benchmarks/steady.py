@@ -1,4 +1,4 @@
-"""What the background jobs cost the intake: `python -m benchmarks.steady`, about a quarter of an hour an engine.
+"""What the background jobs cost the intake: `python -m benchmarks.steady`, about twenty minutes an engine.
 
 Each of two databases holds BENCH_ROWS container rows that are older than samples are kept. One server runs no job, the
 other all of them: it aggregates each minute that ended, brings the ledger up to date and removes what is old. They are

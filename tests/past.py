@@ -1,6 +1,7 @@
 """Reports of a made-up past, and the job that aggregates them: what the tests of history share."""
 
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,12 +13,13 @@ from database.host_ids import HostIds
 from database.rows import Prepared, prepare
 from model.history import METRICS
 from model.schemas import Report
-from tests.schema_engine import Target
+from tests.schema_engine import Crash, Saboteur, Target
 from tests.service import report
 from utils.utils import SECOND, moment
 
 T0 = 1_750_000_200 * SECOND  # a whole hour would hide what a bucket's edge does
 LATER = moment(T0) + timedelta(days=2)
+CHANGES = 30
 NAMES = [("docker", "web"), ("docker", "db"), ("podman", "web")]
 
 
@@ -61,6 +63,21 @@ def roll(store: Target, now: datetime = LATER) -> None:
 def step(connection: Connection, now: datetime) -> int:
     """One transaction of the job: the first buckets that are due."""
     return sum(rollups.make(connection, portion) for portion in rollups.due(connection, now).portions[:1])
+
+
+def roll_killed(store: Target, put: Callable[[int], None], most: int = 300) -> None:
+    """Lets reports come every seven seconds while the job is killed before each of thirty changes, then runs it."""
+    for passes in range(most):
+        put(passes * 7)
+        try:
+            with Saboteur(store.engine, passes % CHANGES):
+                roll(store)
+        except Crash:
+            continue
+        if passes >= CHANGES:
+            break
+    roll(store)
+    assert passes >= CHANGES
 
 
 def fleet(store: Target, dice: random.Random, count: int = 120) -> list[Prepared]:

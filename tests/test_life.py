@@ -15,8 +15,8 @@ from database import retention
 from database.changes import Life, State, changes
 from model.history import OF_CONTAINERS, events, series
 from model.models import containers, reports
-from tests.past import NAMES, T0, Writer, roll, step
-from tests.schema_engine import Crash, Saboteur, Target
+from tests.past import NAMES, T0, Writer, roll, roll_killed, step
+from tests.schema_engine import Target
 from utils.utils import moment
 
 pytestmark = pytest.mark.history
@@ -99,19 +99,13 @@ def test_the_ledger_is_what_the_reports_in_their_order_say(store: Target, seed: 
 
 def test_a_crash_between_any_two_changes_alters_nothing(store: Target) -> None:
     writer, dice = Writer(store), random.Random("crash")
-    for passes in range(300):
-        shows = [[shown(name, dice) for name in NAMES if dice.random() < 0.8] for _ in range(3)]
-        for at_s, each in zip((0, 3, 61), shows, strict=True):
-            writer.put(writer.report("h", passes * 7 + at_s, *each))
-        try:
-            with Saboteur(store.engine, passes % 30):
-                roll(store)
-            if passes >= 30:
-                break
-        except Crash:
-            continue
-    roll(store)
-    assert passes >= 30
+
+    def put(since_s: int) -> None:
+        for at_s in (0, 3, 61):
+            each = [shown(name, dice) for name in NAMES if dice.random() < 0.8]
+            writer.put(writer.report("h", since_s + at_s, *each))
+
+    roll_killed(store, put)
     assert stored(store) == expected(store)
 
 

@@ -14,8 +14,8 @@ from database import rollups
 from model.history import METRICS, TIERS, rollup_due, series
 from model.history import rollups as tables
 from model.models import containers, reports, rollup_pending
-from tests.past import LATER, NAMES, T0, Writer, container, fleet, roll, step
-from tests.schema_engine import Crash, Saboteur, Target
+from tests.past import LATER, NAMES, T0, Writer, container, fleet, roll, roll_killed, step
+from tests.schema_engine import Target
 from utils.utils import SECOND, moment
 
 pytestmark = pytest.mark.history
@@ -95,17 +95,11 @@ def test_ten_minutes_are_whole_though_only_some_minutes_were_made(store: Target)
 
 def test_a_crash_between_any_two_statements_changes_nothing(store: Target) -> None:
     writer, dice = Writer(store), random.Random("crash")
-    for passes in range(200):
-        writer.put(*(writer.report("h", passes * 7 + at_s, container(*NAMES[0], dice)) for at_s in (0, 3, 61)))
-        try:
-            with Saboteur(store.engine, passes % 30):
-                roll(store)
-            if passes >= 30:
-                break
-        except Crash:
-            continue
-    roll(store)
-    assert passes >= 30
+
+    def put(since_s: int) -> None:
+        writer.put(*(writer.report("h", since_s + at_s, container(*NAMES[0], dice)) for at_s in (0, 3, 61)))
+
+    roll_killed(store, put)
     assert due(store) == 0
     for seconds in TIERS:
         assert stored(store, seconds) == expected(store, seconds)

@@ -112,7 +112,8 @@ def test_an_outage_of_two_minutes_with_two_kills_loses_and_doubles_nothing(tmp_p
     assert len([gap for gap in gaps if gap > INTERVAL_S * 1.5]) <= 3 * 2
     assert max(gaps) < 5
     assert all(timedelta(seconds=-1) < sampled - clock < timedelta(seconds=2) for sampled, clock in rows)
-    assert len(set(clocks)) >= len(clocks) - 6
+    # What is stored twice is there at nearly the same moment twice; a late sample is not that near to the next one.
+    assert min(gaps) > INTERVAL_S / 10
     assert len(now) == 1
     assert now[0]["sampled_at"][:23] >= rows[-3][0].isoformat()[:23]
     assert undelivered(tmp_path / "spool") <= 1

@@ -37,6 +37,8 @@ def host_delete(name: str) -> None:
 @click.argument("new", callback=_host_name)
 def host_rename(name: str, new: str) -> None:
     """Give a host another name; it keeps its history."""
+    if name.strip() == new:
+        raise click.ClickException("that is its name already")
     with found(name) as (connection, host_id, _):
         if not hosts.held(connection, host_id):  # it was forgotten, or merged, just now
             raise click.ClickException("no host of that name")

@@ -86,17 +86,23 @@ class Making:
     def _whole(self, made: Mapping[int, int], known: Mapping[int, int]) -> list[int]:
         """The hosts of which a bucket is made.
 
-        A tier that is no coarser than a host's cadence is left out, for it would only repeat the rows; but a bucket
-        that is there, of a time when the host reported more often, is kept right. Of fewer reports than before it is
-        not made: rows that were in it have been removed, and a report came that is older than they were.
+        A tier that is no coarser than a host's cadence is left out, for it would only repeat the rows; but not the
+        coarsest, which outlives the rows, nor a bucket that is there, of a time when the host reported more often. Of
+        fewer reports than before it is not made: rows that were in it have been removed, and a report came that is
+        older than they were.
         """
-        coarse = [id_ for id_ in made if id_ in known or self._seconds > (self._held[id_].interval_s or 0) * JITTER]
+        coarse = [id_ for id_ in made if id_ in known or is_made(self._seconds, self._held[id_].interval_s or 0)]
         return [host_id for host_id in coarse if made[host_id] >= known.get(host_id, 1)]
 
     def _remove(self, host_ids: Collection[int]) -> None:
         table = rollups[self._seconds]
         if old := series.active_ids(self._connection, host_ids, self._at.date()) if host_ids else []:
             self._connection.execute(delete(table).where(table.c.begins_at == self._at, table.c.series_id.in_(old)))
+
+
+def is_made(seconds: int, interval_s: float) -> bool:
+    """Whether a tier is made of hosts that report so often."""
+    return seconds == TIERS[-1] or seconds > interval_s * JITTER
 
 
 def _reports(counts: Mapping[int, Count], host_id: int) -> int:

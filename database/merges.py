@@ -73,22 +73,26 @@ def _finish(engine: Engine, target: int) -> bool:
 
 
 def begin(connection: Connection, source: int, target: int, now: int) -> None:
-    """Hides the source and frees its name; the target gets its tags, as far as there is room for them."""
+    """Hides the source and frees its name; the target gets its tags, and its cadence if it has none yet."""
     rows = _lock(connection, source, target)
     if any(row is None or row.deleted_at is not None for row in rows):
         raise MergeRefused("one of the two hosts was forgotten meanwhile")
     if connection.scalar(select(hosts.c.id).where(hosts.c.host_name.in_(map(merging_into, (source, target))))):
         raise MergeRefused("another merge into one of the two goes on")
+    found = tags.of(connection, [source, target])
+    both = {*found.get(target, []), *found.get(source, [])}
+    if len(both) > MAX_TAGS:
+        raise MergeRefused(f"together they have more than {MAX_TAGS} tags; take some away before")
     hidden = {"deleted_at": moment(now), "host_name": merging_into(target)}
     connection.execute(update(hosts).where(hosts.c.id == source).values(hidden))
-    _take_ledger(connection, *rows)
-    found = tags.of(connection, [source, target])
-    both = dict.fromkeys([*found.get(target, []), *found.get(source, [])])
-    tags.put(connection, target, list(both)[:MAX_TAGS])
+    _take(connection, *rows)
+    tags.put(connection, target, both)
 
 
-def _take_ledger(connection: Connection, source: Record, target: Record) -> None:
-    """What the events of either are known of is not looked through again: not across the seam of both."""
+def _take(connection: Connection, source: Record, target: Record) -> None:
+    """The cadence of who has one, and how far events are known: across the seam of both they are not looked for."""
+    if target.interval_s is None:
+        connection.execute(update(hosts).where(hosts.c.id == target.id).values(interval_s=source.interval_s))
     if source.ledger_at is not None and (target.ledger_at is None or target.ledger_at < source.ledger_at):
         connection.execute(update(hosts).where(hosts.c.id == target.id).values(ledger_at=source.ledger_at))
 

@@ -52,10 +52,14 @@ class TooMany(Exception):
 
 @dataclass(slots=True)
 class Sum:
-    """How many container samples there were, and of each metric their sum; None without any value."""
+    """How many container samples there were, and of each metric their sum; None without any value.
+
+    `gone` are reports whose rows of containers were removed: nobody knows what they would come to.
+    """
 
     samples: int
     values: Sequence[float | None]
+    gone: int = 0
 
 
 def points(connection: Connection, asked: Summed) -> list[Point] | None:
@@ -115,13 +119,15 @@ def _of_host(connection: Connection, asked: Summed, host_id: int, names: set[Nam
         first = begin(at, asked.step_s) if asked.step_s else at
         steps[first] = _joined(steps.get(first), part)
     for point in own:
-        yield Point(point.begins_at, _averaged(point, steps.get(point.begins_at)), point.expected)
+        total = steps.get(point.begins_at)
+        if reports_ := point.bucket.samples - (total.gone if total else 0):
+            yield Point(point.begins_at, _averaged(reports_, total), point.expected)
 
 
-def _averaged(point: Point, total: Sum | None) -> Bucket:
+def _averaged(reports_: int, total: Sum | None) -> Bucket:
     """A host without any container has a sum of 0; values that nobody told have none."""
     values = total.values if total and total.samples else [0.0] * len(METRICS)
-    return Bucket(point.bucket.samples, None, [Metric(value, None, None, 0) for value in values])
+    return Bucket(reports_, None, [Metric(value, None, None, 0) for value in values])
 
 
 def _added(
@@ -154,7 +160,8 @@ def _joined(earlier: Sum | None, later: Sum) -> Sum:
     if earlier is None:
         return later
     pairs = zip(earlier.values, later.values, strict=True)
-    return Sum(earlier.samples + later.samples, [_plus(one, other) for one, other in pairs])
+    values = [_plus(one, other) for one, other in pairs]
+    return Sum(earlier.samples + later.samples, values, earlier.gone + later.gone)
 
 
 def _plus(one: float | None, other: float | None) -> float | None:
@@ -174,15 +181,19 @@ def _rows(connection: Connection, host_id: int, names: set[Name] | None, span: S
     """The samples themselves, added up for each report."""
     c = containers.c
     columns = (c.sampled_at, c.engine_type, c.container_name, *(c[metric] for metric in METRICS))
-    for first, last in _portions(connection, host_id, span):
-        inside = (c.host_id == host_id, c.sampled_at.between(first, last))
+    for some in _portions(connection, host_id, span):
+        inside = (c.host_id == host_id, c.sampled_at.between(some[0].sampled_at, some[-1].sampled_at))
         statement = along_index(select(*columns).where(*inside).order_by(c.sampled_at, c.id))
-        for at, rows in groupby(connection.execute(statement), key=attrgetter("sampled_at")):
-            yield at, _of_report(rows, names)
+        found = groupby(connection.execute(statement), key=attrgetter("sampled_at"))
+        told = {at: list(rows) for at, rows in found}
+        for report in some:
+            rows = told.get(report.sampled_at, [])
+            whole = len(rows) == report.containers_count
+            yield report.sampled_at, _of_report(rows, names) if whole else Sum(0, [None] * len(METRICS), gone=1)
 
 
-def _portions(connection: Connection, host_id: int, span: Span) -> Iterator[Span]:
-    """From which report to which one reads at a time; nothing of a silent host, whose containers are not looked for."""
+def _portions(connection: Connection, host_id: int, span: Span) -> Iterator[Sequence[Record]]:
+    """The reports one reads at a time; nothing of a silent host, whose containers are not looked for."""
     r = reports.c
     found = connection.execute(
         select(r.sampled_at, r.containers_count).where(*within(reports, host_id, span)).order_by(r.sampled_at)
@@ -190,11 +201,11 @@ def _portions(connection: Connection, host_id: int, span: Span) -> Iterator[Span
     first, rows = 0, 0
     for place, report in enumerate(found):
         if rows and rows + report.containers_count > MOST_ROWS:
-            yield found[first].sampled_at, found[place - 1].sampled_at
+            yield found[first:place]
             first, rows = place, 0
         rows += report.containers_count
     if found:
-        yield found[first].sampled_at, found[-1].sampled_at
+        yield found[first:]
 
 
 def _of_report(rows: Iterable[Record], names: set[Name] | None) -> Sum:

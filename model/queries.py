@@ -140,7 +140,7 @@ class HistoryQuery(BaseModel):
     cluster_name: Word | None = Field(
         None, description="the sum over the containers that are in this cluster now, of all hosts or of one"
     )
-    engine_type: Word | None = Field(None, description="needed only where two engines have a container of this name")
+    engine_type: Word | None = Field(None, description="without it the newest that had a container of this name")
     from_: Moment | None = Field(None, alias="from", description="default: an hour before `to`")
     to: Moment | None = Field(None, description="default: now")
     step: str = Field(
@@ -187,7 +187,8 @@ class HistoryQuery(BaseModel):
         """Seconds, 0 for every sample; raises ValueError for more than `most` points."""
         length_s = (span[1] - span[0]).total_seconds()
         if self.step == "auto":
-            return next((step for step in STEPS_S if length_s / step < AUTO_POINTS), STEPS_S[-1])
+            touched = 2  # steps that the span only touches, at both ends
+            return next((step for step in STEPS_S if length_s / step < AUTO_POINTS - touched), STEPS_S[-1])
         if self.step == "raw":
             return 0
         step_s = self._given_s

@@ -12,6 +12,7 @@ from database.hosts import Presence
 from database.past import Then
 from database.writer import Writer
 from logger import Throttle
+from model.envelope import Code, Failure
 from services.jobs import Jobs
 from services.storage import Storage
 from utils.utils import EPOCH, moment
@@ -50,6 +51,12 @@ async def _presence(request: Request) -> Presence:
     state = state_of(request)
     now = moment(state["database"].clock.now())
     return Presence(now, now - timedelta(seconds=state["settings"].monitoring.offline_after_s))
+
+
+async def no_parameters(request: Request) -> None:
+    """Refuses what a route does not know, as lists do: `at` must not be passed over in silence."""
+    for name in request.query_params:
+        raise Failure(Code.VALIDATION, f"{name[:64]}: this route has no such parameter")
 
 
 def then_at(request: Request, at: datetime) -> Then:

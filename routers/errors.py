@@ -25,7 +25,7 @@ _BY_STATUS = {404: (Code.NOT_FOUND, "no such route"), 405: (Code.METHOD_NOT_ALLO
 _MESSAGES = {
     "string_pattern_mismatch": "should have no control or bidirectional-override characters",
     "string_too_short": "should not be empty",
-    "extra_forbidden": "is not a parameter of this list",
+    "extra_forbidden": "is not known here",
     "model_type": "should be an object",
 }
 _ITEM = {

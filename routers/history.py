@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -23,7 +23,7 @@ from routers.deps import Db
 from routers.docs import SERIES, refusals
 from routers.downloads import Wanted, download, parts
 from routers.forms import Row
-from utils.utils import moment
+from utils.utils import EPOCH, moment
 
 router = APIRouter(prefix="/api/history", tags=["history"])
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "m"))
@@ -63,12 +63,19 @@ def _named(query: HistoryQuery) -> str:
 
 
 def _span(query: HistoryQuery, now: datetime, most: int) -> tuple[Span, int]:
-    """From when to when, and in what steps, for at most so many points."""
+    """From when to when, and in what steps, for at most so many points: all steps that the span touches, whole."""
     try:
         span = query.span(now)
-        return span, query.step_s(span, most)
+        step_s = query.step_s(span, most)
+        return (_whole(span, timedelta(seconds=step_s)) if step_s else span), step_s
     except ValueError as error:
         raise Failure(Code.VALIDATION, str(error)) from None
+    except OverflowError:
+        raise Failure(Code.VALIDATION, "from, to: a step would begin or end outside of the years 1 to 9999") from None
+
+
+def _whole(span: Span, step: timedelta) -> Span:
+    return span[0] - (span[0] - EPOCH) % step, span[1] + (EPOCH - span[1]) % step
 
 
 def _asked(query: HistoryQuery, span: Span, step_s: int, now: datetime) -> Asked:

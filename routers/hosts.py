@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from database import hosts, past_hosts, tags
 from database.database import Database
@@ -15,7 +15,7 @@ from model.queries import MAX_ID, ContainerQuery, HostQuery
 from model.schemas import ContainerOut, HostOut
 from routers import containers
 from routers.answers import Found, answer, listing
-from routers.deps import Db, Online, state_of, then_at
+from routers.deps import Db, Online, no_parameters, state_of, then_at
 from routers.docs import LISTED, refusals
 from routers.downloads import Wanted, download, pages
 from routers.writes import allow, written
@@ -74,7 +74,13 @@ async def _find(request: Request, query: HostQuery, db: Database, presence: Pres
     return Found(page, lambda row: shown(row, has.get(row.id, []), row.seconds))
 
 
-@router.get("/{host_id}", operation_id="get_host", response_model=Envelope[HostOut], responses=refusals(404, 422, 503))
+@router.get(
+    "/{host_id}",
+    operation_id="get_host",
+    response_model=Envelope[HostOut],
+    responses=refusals(404, 422, 503),
+    dependencies=[Depends(no_parameters)],
+)
 async def get_host(host_id: HostId, db: Db, presence: Online) -> Response:
     """One host with its latest state."""
     row = await db.read(hosts.get, host_id, presence)

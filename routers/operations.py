@@ -90,7 +90,8 @@ async def config(settings: Config) -> Response:
 
 def _links(settings: Settings) -> dict[str, str]:
     docs = {"docs": "/docs", "redoc": "/redoc", "openapi": "/openapi.json"} if settings.app.docs else {}
-    return {**docs, "hosts": "/api/hosts", "containers": "/api/containers", "health": "/health", "config": "/config"}
+    lists = {name: f"/api/{name}" for name in ("hosts", "containers", "events", "storage")}
+    return {**docs, **lists, "health": "/health", "config": "/config"}
 
 
 @router.get("/", operation_id="root", response_model=Envelope[ServiceOut], responses=refusals())

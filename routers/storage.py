@@ -1,11 +1,11 @@
 """What the database takes."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from model.envelope import Envelope, ok
 from model.operations import StorageOut
 from routers.answers import answer
-from routers.deps import Config, state_of
+from routers.deps import Config, no_parameters, state_of
 from routers.docs import refusals
 from services.guard import GIB
 from services.storage import Table, days_left, guard_of
@@ -14,7 +14,13 @@ from utils.utils import utc_text
 router = APIRouter(prefix="/api/storage", tags=["operations"])
 
 
-@router.get("", operation_id="get_storage", response_model=Envelope[StorageOut], responses=refusals(503))
+@router.get(
+    "",
+    operation_id="get_storage",
+    response_model=Envelope[StorageOut],
+    responses=refusals(422, 503),
+    dependencies=[Depends(no_parameters)],
+)
 async def get_storage(request: Request, settings: Config) -> Response:
     """What each table holds and takes, how fast all grows, and when it is as large as it may be.
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from config.settings import Monitoring
-from database.making import JITTER
+from database.making import is_made
 from model.history import TIERS
 from model.widths import width
 from services.retention import kept_days
@@ -44,13 +44,13 @@ class Line(NamedTuple):
 def forecast(fleet: Fleet, monitoring: Monitoring, engine: str) -> list[Line]:
     """The tables that time fills; what they refer to does not grow. How many events there will be nobody knows.
 
-    A tier no coarser than the reports is not made, as `database/making.py` has it.
+    A tier no coarser than the reports is not made, unless it is the coarsest.
     """
     days = kept_days(monitoring)
     reports_day = fleet.hosts * DAY_S / fleet.interval_s
     rows_day = {"reports": reports_day, "containers": reports_day * fleet.containers}
     for seconds in TIERS:
-        if seconds > fleet.interval_s * JITTER:
+        if is_made(seconds, fleet.interval_s):
             rows_day[f"rollup_{seconds}"] = fleet.hosts * (fleet.containers + 1) * DAY_S / seconds
     days["containers"] = days["reports"]
     return [Line(name, rows, days[name], rows * width(engine, name)) for name, rows in rows_day.items()]

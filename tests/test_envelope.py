@@ -85,8 +85,8 @@ def test_bad_parameters_are_refused_where_there_are_any(
     call: Callable[..., httpx.Response], operation: Operation
 ) -> None:
     answer = call(operation, params={"limit": "many", "nonsense": "\x00"})
-    lists = ("/api/hosts", "/api/containers", "/api/hosts/{host_id}/containers", "/api/diff", "/api/events", *WITH_HOST)
-    assert envelope(answer, operation)["resultCode"] == ("VALIDATION" if operation[1] in lists else "0")
+    strict = operation[1].startswith("/api/")  # whoever watches the service may add what it likes
+    assert envelope(answer, operation)["resultCode"] == ("VALIDATION" if strict else "0")
 
 
 @pytest.mark.parametrize("operation", [one for one in operations() if "{" in one[1]], ids=" ".join)

@@ -144,6 +144,17 @@ def test_a_containers_past_over_http(service: Service) -> None:
     assert service.data("/api/history", host_id=host_id, container_name="nobody")["points"] == []
 
 
+def test_a_span_is_widened_to_whole_steps(service: Service) -> None:
+    """Else a step that the span only touches would lack samples, and look like a gap."""
+    host_id = service.post(report("whole-steps", cpu_percentage=5)).json()["data"]["host_id"]
+    span = {"from": "2026-01-01T10:59:59Z", "to": "2026-01-01T12:00:01Z"}
+    for asked_for, edges in (("1h", ("10:00:00", "13:00:00")), ("20m", ("10:40:00", "12:20:00"))):
+        data = service.data("/api/history", host_id=host_id, step=asked_for, **span)
+        assert (data["from"], data["to"]) == tuple(f"2026-01-01T{edge}Z" for edge in edges)
+    raw = service.data("/api/history", host_id=host_id, step="raw", **span)
+    assert (raw["from"], raw["to"]) == tuple(span.values())
+
+
 @pytest.mark.parametrize(
     ("params", "words"),
     [

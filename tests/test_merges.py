@@ -251,6 +251,26 @@ def test_events_calls_and_tags_move_too(store: Target) -> None:
     assert store.sql(f"SELECT tag FROM host_tags WHERE host_id = {into} ORDER BY tag") == [("a",), ("b",), ("c",)]
 
 
+def test_more_tags_than_a_host_may_have_refuse_the_merge(store: Target) -> None:
+    two_hosts(store, random.Random("tags"))
+    ids = [id_of(store, name) for name in ("h0", "h1")]
+    with store.engine.begin() as connection:
+        for host_id in ids:
+            tags.put(connection, host_id, [f"{host_id}-{tag}" for tag in range(26)])
+    with pytest.raises(merges.MergeRefused, match="more than 50 tags"):
+        merge(store)
+    assert id_of(store, "h0") == ids[0]
+
+
+def test_a_host_of_one_report_takes_the_cadence_of_the_other(store: Target) -> None:
+    writer = Writer(store)
+    writer.put(*(writer.report("h0", at_s) for at_s in (0, 10, 20)), writer.report("h1", 30))
+    store.sql("UPDATE hosts SET interval_s = 10 WHERE host_name = 'h0'")
+    assert store.sql("SELECT interval_s FROM hosts WHERE host_name = 'h1'") == [(None,)]
+    into = merge(store)
+    assert store.sql(f"SELECT interval_s FROM hosts WHERE id = {into}") == [(10.0,)]
+
+
 def test_no_transaction_moves_many_rows(store: Target) -> None:
     """The four tables of moments have a quarter of 5,000 each, a series' hours less than that."""
     two_hosts(store, random.Random("steps"))

@@ -179,15 +179,25 @@ def test_events_go_when_they_are_a_year_old(store: Target) -> None:
     assert store.sql("SELECT COUNT(*) FROM events") == [(0,)]
 
 
+def test_a_host_that_reports_hourly_keeps_its_past_in_the_hours(store: Target) -> None:
+    writer, dice = Writer(store), random.Random("hourly")
+    shown = container(*NAMES[0], dice)
+    writer.put(*(writer.report("hourly", at_s, shown) for at_s in range(0, 6 * DAY_S, 3_600)))
+    roll(store, START + timedelta(days=7))
+    assert expire(store, START + timedelta(days=7))["containers"] == 4 * 24
+    hours = "SELECT COUNT(*) FROM rollup_3600 JOIN series ON id = series_id WHERE container_name = :name"
+    assert [store.sql(hours, name=name) for name in ("", "web")] == [[(6 * 24,)]] * 2
+
+
 def test_names_go_when_nothing_tells_of_them_any_more(store: Target) -> None:
     filled(store)
     roll(store, START + timedelta(days=9))
     names = store.sql("SELECT COUNT(*) FROM series")[0][0]
-    assert names == 3 + 2  # of a host that reports every six hours no tier is made
+    assert names == 2 * 3
     gone = START + timedelta(days=800)
-    assert expire(store, gone, events_retention_days=0)["series"] == 1  # the host's, for events tell of containers
+    assert expire(store, gone, events_retention_days=0)["series"] == 2  # the hosts', for events tell of containers
     assert expire(store, gone, retention_1h_days=0).get("series") is None
-    assert expire(store, gone)["series"] == names - 1
+    assert expire(store, gone)["series"] == names - 2
     assert store.sql("SELECT COUNT(*) FROM series") == [(0,)]
     assert store.sql("SELECT COUNT(*) FROM containers WHERE host_id = 1") == [(2,)]  # the state of who fell silent
 
@@ -197,4 +207,4 @@ def test_a_name_stays_while_it_is_in_use(store: Target) -> None:
     roll(store, START + timedelta(days=9))
     assert store.sql("SELECT COUNT(*) FROM series WHERE last_on < '2025-06-17'") == [(3,)]  # of silent
     assert expire(store, START + timedelta(days=731), events_retention_days=1)["series"] == 3
-    assert store.sql("SELECT COUNT(*) FROM series") == [(2,)]
+    assert store.sql("SELECT COUNT(*) FROM series") == [(3,)]

@@ -229,7 +229,7 @@ def test_names_of_long_ago_cost_nothing(store: Target) -> None:
 
     writer = Writer(store)
     few = min(rolled(turn) for turn in range(5))
-    dead = ({"n": f"build-{number}", "d": "2024-01-01"} for number in range(50_000))
+    dead = ({"n": f"build-{number}", "d": "2024-01-01"} for number in range(20_000))
     with store.engine.begin() as connection:
         statement = "INSERT INTO series (host_id, engine_type, container_name, last_on) VALUES (1, 'docker', :n, :d)"
         connection.execute(text(statement), list(dead))

@@ -87,6 +87,16 @@ def test_the_sum_over_a_hosts_containers_at_every_stage_of_the_job(store: Target
                 break
 
 
+@pytest.mark.parametrize("step_s", [60, 0])
+def test_reports_whose_containers_are_gone_are_not_zeros(store: Target, step_s: int) -> None:
+    """Retention removes containers before the reports they came with; one without any has a sum of zero."""
+    writer, shown_ = Writer(store), {"container_name": "web", "status": "running", "cpu_percentage": 8.0}
+    writer.put(*(writer.report("a", at_s, *([shown_] if at_s != 60 else [])) for at_s in (0, 30, 60, 120)))
+    store.sql("DELETE FROM containers WHERE id IN (1, 3)")
+    points = [(point.bucket.samples, point.bucket.metrics[0].sum) for point in found(store, step_s, 1)]
+    assert points == [(1, 8.0), (1, 0.0)]
+
+
 @pytest.mark.parametrize("step_s", [300, 3_600])
 def test_the_sum_over_a_cluster_is_that_of_its_hosts(store: Target, step_s: int) -> None:
     """Its containers are those that each host's newest report has in it."""

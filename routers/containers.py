@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from database import containers, past_containers
 from database.database import Database
@@ -13,11 +13,11 @@ from model.envelope import Envelope
 from model.queries import ContainerQuery
 from model.schemas import ContainerOut
 from routers.answers import Found, listing
-from routers.deps import Db, then_at
+from routers.deps import Db, each_once, then_at
 from routers.docs import LISTED, refusals
 from routers.downloads import Wanted, download, pages
 
-router = APIRouter(prefix="/api/containers", tags=["containers"])
+router = APIRouter(prefix="/api/containers", tags=["containers"], dependencies=[Depends(each_once)])
 
 
 def _details(text: str | None) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """What handlers may ask for, each named once."""
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
 from typing import Annotated, TypedDict, cast
@@ -16,6 +17,9 @@ from model.envelope import Code, Failure
 from services.jobs import Jobs
 from services.storage import Storage
 from utils.utils import EPOCH, moment
+
+# What may be asked several times.
+REPEATABLE = frozenset({"tag"})
 
 
 class State(TypedDict):
@@ -51,6 +55,14 @@ async def _presence(request: Request) -> Presence:
     state = state_of(request)
     now = moment(state["database"].clock.now())
     return Presence(now, now - timedelta(seconds=state["settings"].monitoring.offline_after_s))
+
+
+async def each_once(request: Request) -> None:
+    """Refuses what is asked twice: the framework would take the last and pass over the others in silence."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    for name, count in counts.items():
+        if count > 1 and name not in REPEATABLE:
+            raise Failure(Code.VALIDATION, f"{name[:64]}: is there more than once")
 
 
 async def no_parameters(request: Request) -> None:

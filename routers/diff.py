@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from database import hosts, past_containers
 from database.past import RESOLUTIONS
@@ -10,12 +10,12 @@ from model.envelope import Code, Envelope, Failure, ok
 from model.past import DiffOut
 from model.queries import DiffQuery
 from routers.answers import answer
-from routers.deps import Db, then_at
+from routers.deps import Db, each_once, then_at
 from routers.docs import refusals
 from services.diff import Difference, Pair, Part, Seen, difference
 from utils.utils import moment, utc_text
 
-router = APIRouter(prefix="/api/diff", tags=["history"])
+router = APIRouter(prefix="/api/diff", tags=["history"], dependencies=[Depends(each_once)])
 
 
 @router.get("", operation_id="get_diff", response_model=Envelope[DiffOut], responses=refusals(404, 422, 503))

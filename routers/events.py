@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic_core import from_json
 
 from database import events
@@ -12,12 +12,12 @@ from model.envelope import Envelope
 from model.past import EventOut
 from model.queries import EventQuery
 from routers.answers import Found, listing
-from routers.deps import Db
+from routers.deps import Db, each_once
 from routers.docs import PAGED, refusals
 from routers.downloads import Wanted, download, pages
 from utils.utils import utc_text
 
-router = APIRouter(prefix="/api/events", tags=["history"])
+router = APIRouter(prefix="/api/events", tags=["history"], dependencies=[Depends(each_once)])
 
 
 def shown(row: Record) -> dict[str, object]:

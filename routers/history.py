@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from database import history, sums
 from database.buckets import Metric, Span
@@ -19,13 +19,13 @@ from model.history import METRICS
 from model.past import HistoryOut, PointOut
 from model.queries import MAX_POINTS, HistoryQuery
 from routers.answers import answer
-from routers.deps import Db
+from routers.deps import Db, each_once
 from routers.docs import SERIES, refusals
 from routers.downloads import Wanted, download, parts
 from routers.forms import Row
 from utils.utils import EPOCH, moment
 
-router = APIRouter(prefix="/api/history", tags=["history"])
+router = APIRouter(prefix="/api/history", tags=["history"], dependencies=[Depends(each_once)])
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "m"))
 
 

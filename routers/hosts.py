@@ -15,12 +15,12 @@ from model.queries import MAX_ID, ContainerQuery, HostQuery
 from model.schemas import ContainerOut, HostOut
 from routers import containers
 from routers.answers import Found, answer, listing
-from routers.deps import Db, Online, no_parameters, state_of, then_at
+from routers.deps import Db, Online, each_once, no_parameters, state_of, then_at
 from routers.docs import LISTED, refusals
 from routers.downloads import Wanted, download, pages
 from routers.writes import allow, written
 
-router = APIRouter(prefix="/api/hosts", tags=["hosts"])
+router = APIRouter(prefix="/api/hosts", tags=["hosts"], dependencies=[Depends(each_once)])
 HostId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 

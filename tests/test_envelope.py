@@ -89,6 +89,12 @@ def test_bad_parameters_are_refused_where_there_are_any(
     assert envelope(answer, operation)["resultCode"] == ("VALIDATION" if strict else "0")
 
 
+@pytest.mark.parametrize("path", ["hosts", "hosts/1/containers", "containers", "events", "history", "diff"])
+def test_what_is_asked_twice_is_refused(sqlite: Service, path: str) -> None:
+    answer = sqlite.client.get(f"/api/{path}", params=[("host_id", "1"), ("host_id", "2")])
+    assert (answer.status_code, answer.json()["resultMessage"]) == (422, "host_id: is there more than once")
+
+
 @pytest.mark.parametrize("operation", [one for one in operations() if "{" in one[1]], ids=" ".join)
 @pytest.mark.parametrize(
     "host_id", ["0", "-1", "x", "1.5", "9223372036854775808", "9" * 500, "%00", "404", "%EF%BC%91"]

@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, not_, or_, select, tuple_, union
 
+from database.rows import Record
 from model.history import events, rollup_due, rollups, series
 from model.models import containers, hosts, reports, rollup_pending
 
 # So many rows a statement, and so long a transaction works at most before it commits: the writer's next batch waits.
 ROWS, BUDGET_S = 2_000, 0.015
-# So many series are asked at a time whether they have anything old.
-SERIES = 500
+# So many series, and hosts, are asked at a time whether they have anything old.
+SERIES, HOSTS = 500, 50
 # An Idempotency-Key is remembered for as long as its report is, and at least for this.
 KEYS = timedelta(hours=24)
 # A host of which a merge was begun and not finished: what its rows are needed for, no mark tells.
@@ -86,23 +87,28 @@ def _not_current(connection: Connection, cutoff: datetime) -> list[ColumnElement
 
 def expire_reports(connection: Connection, after: int, *, cutoff: datetime, now: datetime) -> Progress:
     """Host by host: reports whose containers are gone, and whose keys need not be remembered any more."""
-    host = connection.execute(
-        select(hosts.c.id, hosts.c.sampled_at, hosts.c.ledger_at)
-        .where(hosts.c.id > after, not_(_MERGED))
-        .order_by(hosts.c.id)
-        .limit(1)
-    ).one_or_none()
-    if host is None:
+    h = hosts.c
+    some = select(h.id, h.sampled_at, h.ledger_at).where(h.id > after, not_(_MERGED)).order_by(h.id).limit(HOSTS)
+    found = connection.execute(some).all()
+    if not found:
         return Progress(0, None)
-    r, c, cutoff = reports.c, containers.c, needed_from(connection, cutoff)
+    cutoff, removed = needed_from(connection, cutoff), 0
+    for host in found:
+        removed += _expire_reports_of(connection, host, cutoff, now, ROWS - removed)
+        if removed >= ROWS:
+            return Progress(removed, host.id - 1)
+    return Progress(removed, found[-1].id)
+
+
+def _expire_reports_of(connection: Connection, host: Record, cutoff: datetime, now: datetime, most: int) -> int:
+    r, c = reports.c, containers.c
     old = [r.host_id == host.id, r.sampled_at < cutoff, r.received_at < now - KEYS]
     old += [r.sampled_at != moment for moment in (host.sampled_at, host.ledger_at) if moment is not None]
     old.append(~exists().where(c.host_id == r.host_id, c.sampled_at == r.sampled_at))
-    moments = connection.scalars(select(r.sampled_at).where(*old).order_by(r.sampled_at).limit(ROWS)).all()
+    moments = connection.scalars(select(r.sampled_at).where(*old).order_by(r.sampled_at).limit(most)).all()
     if not moments:
-        return Progress(0, host.id)
-    removed = connection.execute(delete(reports).where(*old, r.sampled_at <= moments[-1])).rowcount
-    return Progress(removed, after if len(moments) == ROWS else host.id)
+        return 0
+    return connection.execute(delete(reports).where(*old, r.sampled_at <= moments[-1])).rowcount
 
 
 def expire_buckets(connection: Connection, after: int, *, seconds: int, cutoff: datetime) -> Progress:
@@ -140,13 +146,15 @@ def expire_series(connection: Connection, after: int, *, cutoff: datetime) -> Pr
 
 def expire_events(connection: Connection, after: int, *, cutoff: datetime) -> Progress:
     """Host by host, in the order of the primary key."""
-    host_id: int | None = connection.scalar(select(func.min(hosts.c.id)).where(hosts.c.id > after))
-    if host_id is None:
+    found = connection.scalars(select(hosts.c.id).where(hosts.c.id > after).order_by(hosts.c.id).limit(HOSTS)).all()
+    if not found:
         return Progress(0, None)
-    e = events.c
-    old = (e.host_id == host_id, e.at < cutoff)
-    moments = connection.scalars(select(e.at).where(*old).order_by(e.at).limit(ROWS)).all()
-    if not moments:
-        return Progress(0, host_id)
-    removed = connection.execute(delete(events).where(e.host_id == host_id, e.at <= moments[-1])).rowcount
-    return Progress(removed, after if len(moments) == ROWS else host_id)
+    e, removed = events.c, 0
+    for host_id in found:
+        old = (e.host_id == host_id, e.at < cutoff)
+        moments = connection.scalars(select(e.at).where(*old).order_by(e.at).limit(ROWS - removed)).all()
+        if moments:
+            removed += connection.execute(delete(events).where(e.host_id == host_id, e.at <= moments[-1])).rowcount
+        if removed >= ROWS:
+            return Progress(removed, host_id - 1)
+    return Progress(removed, found[-1])

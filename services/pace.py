@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 from database.writer import Writer
 
 T = TypeVar("T")
-# While reports wait they have the connection for three times as long as a job had it. Other processes have a moment at
-# any rate: SQLite lets one write at a time.
+# Reports have the connection for at most three times as long as a job had it. Other processes have a moment at any
+# rate: SQLite lets one write at a time.
 REST, POLL_S = 3, 0.005
 
 
 class Pace:
     """The jobs' transactions of one process. Saturated, the intake keeps three quarters of the writer's time.
 
-    Below that the jobs use what it leaves: their turn comes as soon as nothing is queued.
+    Below that the jobs use what it leaves: their turn comes as soon as the writer gains on the queue.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -32,9 +32,10 @@ class Pace:
         return result
 
     async def _rest(self, took_s: float) -> None:
-        ends = time.monotonic() + REST * took_s
+        """Until fewer reports wait than at the end of the job: with a steady stream there are always some."""
+        waited, ends = self._writer.depth, time.monotonic() + REST * took_s
         await asyncio.sleep(POLL_S)
-        while self._writer.depth and time.monotonic() < ends:  # noqa: ASYNC110 - the writer's thread empties it
+        while waited and self._writer.depth >= waited and time.monotonic() < ends:  # noqa: ASYNC110 - a thread empties it
             await asyncio.sleep(POLL_S)
 
 

@@ -1,6 +1,7 @@
 """The pace of the background jobs: reports come first, and idle time is theirs."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -44,6 +45,13 @@ def took(stub: Stub) -> float:
 
 def test_while_reports_wait_the_jobs_have_a_quarter_of_the_time() -> None:
     assert took(Stub(depth=1)) >= (1 + REST) * JOB_S
+
+
+def test_below_saturation_the_next_one_comes_when_what_waited_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a steady stream some reports wait at any moment, but not as many as did behind the job."""
+    depths = itertools.cycle([20, 20, 20, 5])
+    monkeypatch.setattr(Stub, "depth", property(lambda _stub: next(depths), lambda _stub, _depth: None), raising=False)
+    assert took(Stub(depth=0)) < 2 * JOB_S
 
 
 def test_with_nothing_queued_the_next_one_comes_at_once() -> None:

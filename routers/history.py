@@ -11,6 +11,7 @@ from database import history, sums
 from database.buckets import Metric, Span
 from database.database import Database
 from database.history import Asked, Point
+from database.rollups import begin
 from database.series import HOST
 from database.stretches import stretch
 from database.sums import MOST_HOSTS, Summed, TooMany
@@ -52,9 +53,9 @@ async def get_history(request: Request, query: Annotated[HistoryQuery, Query()],
         pieces = _pieces(db, _asked(query, span, step_s, now), query) if whole else _piece(db, query, span, step_s, now)
         return await download(request, form(PointOut), f"{_named(query)}-history", pieces)
     points = await _points(db, query, span, step_s, now)
-    begin, end = (f"{at.isoformat()}Z" for at in span)
+    first, last = (f"{at.isoformat()}Z" for at in span)
     shown = [_shown(point, query.metrics.split(",")) for point in points]
-    body = ok({"step": _text(step_s), "from": begin, "to": end, "points": shown}, f"point_count: {len(shown)}")
+    body = ok({"step": _text(step_s), "from": first, "to": last, "points": shown}, f"point_count: {len(shown)}")
     return answer(body, headers={"Vary": "Accept"})
 
 
@@ -67,15 +68,15 @@ def _span(query: HistoryQuery, now: datetime, most: int) -> tuple[Span, int]:
     try:
         span = query.span(now)
         step_s = query.step_s(span, most)
-        return (_whole(span, timedelta(seconds=step_s)) if step_s else span), step_s
+        return (_whole(span, step_s) if step_s else span), step_s
     except ValueError as error:
         raise Failure(Code.VALIDATION, str(error)) from None
     except OverflowError:
         raise Failure(Code.VALIDATION, "from, to: a step would begin or end outside of the years 1 to 9999") from None
 
 
-def _whole(span: Span, step: timedelta) -> Span:
-    return span[0] - (span[0] - EPOCH) % step, span[1] + (EPOCH - span[1]) % step
+def _whole(span: Span, step_s: int) -> Span:
+    return begin(span[0], step_s), span[1] + (EPOCH - span[1]) % timedelta(seconds=step_s)
 
 
 def _asked(query: HistoryQuery, span: Span, step_s: int, now: datetime) -> Asked:

@@ -22,6 +22,9 @@ from tests.processes import free_port
 
 KEPT = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")
 NO_FILE = Path("no-such-config.ini")
+# A client of many threads that closes connections it has too many of may close one that another thread just took
+# (httpcore 1.0 picks it and closes it in two steps); so it keeps them all until it is closed itself.
+LASTING = httpx.Limits(max_connections=100, keepalive_expiry=None)
 SAMPLE: dict[str, Any] = {
     "host": {
         "host_name": "DESKTOP-ZINOPC",
@@ -72,7 +75,7 @@ class Service:
         self._thread = threading.Thread(target=self._server.run, name="service")
         self.url = f"http://127.0.0.1:{given['port']}"
         hooks = {"response": [canary.check_response]}
-        self.client = httpx.Client(base_url=self.url, timeout=30, event_hooks=hooks)
+        self.client = httpx.Client(base_url=self.url, timeout=30, event_hooks=hooks, limits=LASTING)
         self._engine: Engine | None = None
 
     @property

@@ -5,20 +5,20 @@ aggregate or the ledger still needs.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, not_, or_, select, tuple_, union
+from sqlalchemy import ColumnElement, Connection, Label, and_, delete, exists, func, not_, or_, select, tuple_, union
 
 from database.rows import Record
 from model.history import events, rollup_due, rollups, series
 from model.models import containers, hosts, reports, rollup_pending
 
-# So many rows a statement, and so long a transaction works at most before it commits: the writer's next batch waits.
-ROWS, BUDGET_S = 2_000, 0.015
+# So many rows a statement, and after so long a transaction takes nothing new in hand: the writer's next batch waits.
+ROWS, BUDGET_S = 2_000, 0.008
 # So many series, and hosts, are asked at a time whether they have anything old.
-SERIES, HOSTS = 500, 50
+SERIES, HOSTS = 200, 10
 # An Idempotency-Key is remembered for as long as its report is, and at least for this.
 KEYS = timedelta(hours=24)
 # A host of which a merge was begun and not finished: what its rows are needed for, no mark tells.
@@ -70,6 +70,15 @@ def expire_containers(connection: Connection, after: int, *, cutoff: datetime) -
     return Progress(removed, last)
 
 
+def _first(moment: ColumnElement[datetime], own: ColumnElement[bool]) -> Label[datetime]:
+    """The oldest moment of what is somebody's own. Not MIN: correlated, it would read all of it."""
+    return select(moment).where(own).order_by(moment).limit(1).scalar_subquery().label("first")
+
+
+def _older(found: Sequence[Record], cutoff: datetime) -> list[Record]:
+    return [row for row in found if row.first is not None and row.first < cutoff]
+
+
 def _not_current(connection: Connection, cutoff: datetime) -> list[ColumnElement[bool]]:
     """Hosts whose last state is that old are few: they are silent, or forgotten.
 
@@ -87,13 +96,13 @@ def _not_current(connection: Connection, cutoff: datetime) -> list[ColumnElement
 
 def expire_reports(connection: Connection, after: int, *, cutoff: datetime, now: datetime) -> Progress:
     """Host by host: reports whose containers are gone, and whose keys need not be remembered any more."""
-    h = hosts.c
-    some = select(h.id, h.sampled_at, h.ledger_at).where(h.id > after, not_(_MERGED)).order_by(h.id).limit(HOSTS)
-    found = connection.execute(some).all()
+    h, r = hosts.c, reports.c
+    some = select(h.id, h.sampled_at, h.ledger_at, _first(r.sampled_at, r.host_id == h.id)).where(not_(_MERGED))
+    found = connection.execute(some.where(h.id > after).order_by(h.id).limit(HOSTS)).all()
     if not found:
         return Progress(0, None)
     cutoff, removed = needed_from(connection, cutoff), 0
-    for host in found:
+    for host in _older(found, cutoff):
         removed += _expire_reports_of(connection, host, cutoff, now, ROWS - removed)
         if removed >= ROWS:
             return Progress(removed, host.id - 1)
@@ -114,15 +123,12 @@ def _expire_reports_of(connection: Connection, host: Record, cutoff: datetime, n
 def expire_buckets(connection: Connection, after: int, *, seconds: int, cutoff: datetime) -> Progress:
     """In the order of the primary key; series that have nothing old are passed over many at a time."""
     t, s = rollups[seconds].c, series.c
-    # Not MIN: correlated, it would read all buckets of the series.
-    first = select(t.begins_at).where(t.series_id == s.id).order_by(t.begins_at).limit(1).scalar_subquery()
-    found = connection.execute(
-        select(s.id, first.label("first")).where(s.id > after).order_by(s.id).limit(SERIES)
-    ).all()
+    some = select(s.id, _first(t.begins_at, t.series_id == s.id)).where(s.id > after)
+    found = connection.execute(some.order_by(s.id).limit(SERIES)).all()
     if not found:
         return Progress(0, None)
     removed = 0
-    for one in (row.id for row in found if row.first is not None and row.first < cutoff):
+    for one in (row.id for row in _older(found, cutoff)):
         old = (t.series_id == one, t.begins_at < cutoff)
         moments = connection.scalars(select(t.begins_at).where(*old).order_by(t.begins_at).limit(ROWS - removed)).all()
         statement = delete(rollups[seconds]).where(t.series_id == one, t.begins_at <= moments[-1])
@@ -146,15 +152,17 @@ def expire_series(connection: Connection, after: int, *, cutoff: datetime) -> Pr
 
 def expire_events(connection: Connection, after: int, *, cutoff: datetime) -> Progress:
     """Host by host, in the order of the primary key."""
-    found = connection.scalars(select(hosts.c.id).where(hosts.c.id > after).order_by(hosts.c.id).limit(HOSTS)).all()
+    h, e = hosts.c, events.c
+    some = select(h.id, _first(e.at, e.host_id == h.id)).where(h.id > after)
+    found = connection.execute(some.order_by(h.id).limit(HOSTS)).all()
     if not found:
         return Progress(0, None)
-    e, removed = events.c, 0
-    for host_id in found:
+    removed = 0
+    for host_id in (row.id for row in _older(found, cutoff)):
         old = (e.host_id == host_id, e.at < cutoff)
         moments = connection.scalars(select(e.at).where(*old).order_by(e.at).limit(ROWS - removed)).all()
         if moments:
             removed += connection.execute(delete(events).where(e.host_id == host_id, e.at <= moments[-1])).rowcount
         if removed >= ROWS:
             return Progress(removed, host_id - 1)
-    return Progress(removed, found[-1])
+    return Progress(removed, found[-1].id)

@@ -23,7 +23,7 @@ SETTLE = timedelta(seconds=10)
 # So many buckets are planned at a time.
 LOOK_AHEAD = 5_000
 # About so many rows are aggregated by one transaction: the writer's next batch waits for it.
-ROWS = 1_500
+ROWS = 1_000
 USUAL_INTERVAL_S = 10.0
 
 _DUE = insert_ignore(rollup_due)

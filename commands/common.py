@@ -18,6 +18,7 @@ from database import hosts, merges, schema
 from database.backup import BackupRefused
 from database.dialect import Role, dialect_for
 from database.faults import Fault, classify
+from model.fields import MESSAGES
 
 
 class Finite(click.FloatRange):
@@ -36,7 +37,8 @@ def valid(kind: Any, text: str) -> str:  # noqa: ANN401 - a type of `model.field
     try:
         return str(TypeAdapter(kind).validate_python(text))
     except ValidationError as error:
-        raise click.BadParameter(error.errors()[0]["msg"]) from None
+        first = error.errors()[0]
+        raise click.BadParameter(MESSAGES.get(first["type"], first["msg"])) from None
 
 
 def configured(file: Path | None = None) -> Settings:

@@ -29,11 +29,12 @@ def demo(count: int, containers: int, hours: int, every: int) -> None:
     plan = past.Plan(count, containers, hours * 3_600, every)
     with connected(settings) as engine:
         schema.prepare(engine, dialect, migrate=True, zone=zone)
+        try:
+            past.refuse_filled(engine)
+        except past.NotEmpty:
+            raise click.ClickException("the database has hosts already; name another one in DATABASE_URL") from None
         with click.progressbar(length=plan.total, label="reports") as bar:
-            try:
-                past.fill(engine, dialect, zone, plan, bar.update)
-            except past.NotEmpty:
-                raise click.ClickException("the database has hosts already; name another one in DATABASE_URL") from None
+            past.fill(engine, dialect, zone, plan, bar.update)
     click.echo(f"{plan.total} reports of {count} hosts are stored")
 
 

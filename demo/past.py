@@ -50,11 +50,16 @@ class Plan(NamedTuple):
         return range(self.hosts - dark)
 
 
-def fill(engine: Engine, dialect: Dialect, zone: tzinfo | None, plan: Plan, progress: Callable[[int], None]) -> None:
-    """Writes the reports, the oldest first; tells how many at a time. Raises NotEmpty."""
-    with engine.connect() as connection:
+def refuse_filled(engine: Engine) -> None:
+    """Raises NotEmpty."""
+    with engine.begin() as connection:
         if hosts.are_there(connection):
             raise NotEmpty
+
+
+def fill(engine: Engine, dialect: Dialect, zone: tzinfo | None, plan: Plan, progress: Callable[[int], None]) -> None:
+    """Writes the reports, the oldest first, into a database without hosts; tells how many at a time."""
+    with engine.connect() as connection:
         packet, now = dialect.facts(connection).max_packet // 2, dialect.now(connection)
         connection.rollback()
         ids, reports = HostIds(), _reports(dialect, zone, now, plan)

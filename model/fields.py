@@ -14,6 +14,14 @@ MAX_COUNT = 2**31 - 1
 MAX_TOTAL = 2**53 - 1
 MAX_AGE_S = 604_800
 
+# What is said of a rule that was broken, by Pydantic's name of it; of all others, what Pydantic says.
+MESSAGES = {
+    "string_pattern_mismatch": "should have no control or bidirectional-override characters",
+    "string_too_short": "should not be empty",
+    "extra_forbidden": "is not known here",
+    "model_type": "should be an object",
+}
+
 # Refused in every text: C0, DEL, C1, line and paragraph separators, bidirectional overrides and isolates.
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 # What follows the first letter; surrounding white space is trimmed, so no maxLength says the same.

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from logger import event
 from model.envelope import Code, Failure
+from model.fields import MESSAGES
 from model.history import METRICS
 from routers.answers import refusal
 from routers.deps import state_of
@@ -22,12 +23,6 @@ security = logging.getLogger("security")
 
 MAX_ERRORS = 10
 _BY_STATUS = {404: (Code.NOT_FOUND, "no such route"), 405: (Code.METHOD_NOT_ALLOWED, "method not allowed here")}
-_MESSAGES = {
-    "string_pattern_mismatch": "should have no control or bidirectional-override characters",
-    "string_too_short": "should not be empty",
-    "extra_forbidden": "is not known here",
-    "model_type": "should be an object",
-}
 _ITEM = {
     "idempotency_key": "should be 1 to 255 visible ASCII characters",
     "step": "should be auto, raw, or as 5m, 6h, 1d",
@@ -62,7 +57,7 @@ def unreadable(reason: str) -> Failure:
 
 def _shown(error: Any) -> dict[str, Any]:  # noqa: ANN401 - Pydantic's error dictionary
     loc = [part[:64] if isinstance(part, str) else part for part in error["loc"]]
-    message = _ITEM.get(str(loc[-1]) if loc else "") or _MESSAGES.get(error["type"], error["msg"])
+    message = _ITEM.get(str(loc[-1]) if loc else "") or MESSAGES.get(error["type"], error["msg"])
     return {"loc": loc, "type": error["type"], "message": message}
 
 

@@ -161,4 +161,6 @@ def test_a_name_that_is_taken_or_wrong_is_refused(service: Service) -> None:
     assert manage(url_of(service), "host", "rename", "nobody", "new").words == "Error: no host of that name"
     for wrong in ("", " ", "x" * 256, "a\x1fb"):
         assert manage(url_of(service), "host", "rename", "one", wrong).status == 2
+    told = manage(url_of(service), "host", "rename", "one", "a\x1fb").words
+    assert told.endswith("should have no control or bidirectional-override characters")
     assert len(service.data("/api/hosts", host_name="one")) == 1

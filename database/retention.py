@@ -9,7 +9,21 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Label, and_, delete, exists, func, not_, or_, select, tuple_, union
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Label,
+    and_,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    tuple_,
+    union,
+)
 
 from database.rows import Record
 from model.history import events, rollup_due, rollups, series
@@ -30,6 +44,14 @@ class Progress(NamedTuple):
 
     removed: int
     after: int | None
+
+
+class Owned(NamedTuple):
+    """Rows that begin with the id of somebody, their owner, and a moment, in this order of the primary key."""
+
+    owner: Column[int]
+    by: Column[int]
+    at: Column[datetime]
 
 
 # Removes what is old behind a key.
@@ -114,28 +136,13 @@ def _expire_reports_of(connection: Connection, host: Record, cutoff: datetime, n
     old = [r.host_id == host.id, r.sampled_at < cutoff, r.received_at < now - KEYS]
     old += [r.sampled_at != moment for moment in (host.sampled_at, host.ledger_at) if moment is not None]
     old.append(~exists().where(c.host_id == r.host_id, c.sampled_at == r.sampled_at))
-    moments = connection.scalars(select(r.sampled_at).where(*old).order_by(r.sampled_at).limit(most)).all()
-    if not moments:
-        return 0
-    return connection.execute(delete(reports).where(*old, r.sampled_at <= moments[-1])).rowcount
+    return _expire_some(connection, r.sampled_at, old, most)
 
 
 def expire_buckets(connection: Connection, after: int, *, seconds: int, cutoff: datetime) -> Progress:
-    """In the order of the primary key; series that have nothing old are passed over many at a time."""
-    t, s = rollups[seconds].c, series.c
-    some = select(s.id, _first(t.begins_at, t.series_id == s.id)).where(s.id > after)
-    found = connection.execute(some.order_by(s.id).limit(SERIES)).all()
-    if not found:
-        return Progress(0, None)
-    removed = 0
-    for one in (row.id for row in _older(found, cutoff)):
-        old = (t.series_id == one, t.begins_at < cutoff)
-        moments = connection.scalars(select(t.begins_at).where(*old).order_by(t.begins_at).limit(ROWS - removed)).all()
-        statement = delete(rollups[seconds]).where(t.series_id == one, t.begins_at <= moments[-1])
-        removed += connection.execute(statement).rowcount
-        if removed >= ROWS:
-            return Progress(removed, one - 1)
-    return Progress(removed, found[-1].id)
+    """Series by series."""
+    t = rollups[seconds].c
+    return _expire_of(connection, after, cutoff, Owned(series.c.id, t.series_id, t.begins_at), SERIES)
 
 
 def expire_series(connection: Connection, after: int, *, cutoff: datetime) -> Progress:
@@ -151,18 +158,25 @@ def expire_series(connection: Connection, after: int, *, cutoff: datetime) -> Pr
 
 
 def expire_events(connection: Connection, after: int, *, cutoff: datetime) -> Progress:
-    """Host by host, in the order of the primary key."""
-    h, e = hosts.c, events.c
-    some = select(h.id, _first(e.at, e.host_id == h.id)).where(h.id > after)
-    found = connection.execute(some.order_by(h.id).limit(HOSTS)).all()
+    """Host by host."""
+    return _expire_of(connection, after, cutoff, Owned(hosts.c.id, events.c.host_id, events.c.at), HOSTS)
+
+
+def _expire_of(connection: Connection, after: int, cutoff: datetime, owned: Owned, most: int) -> Progress:
+    """In the order of the primary key; who has nothing old is passed over, many at a time."""
+    some = select(owned.owner, _first(owned.at, owned.by == owned.owner)).where(owned.owner > after)
+    found = connection.execute(some.order_by(owned.owner).limit(most)).all()
     if not found:
         return Progress(0, None)
     removed = 0
-    for host_id in (row.id for row in _older(found, cutoff)):
-        old = (e.host_id == host_id, e.at < cutoff)
-        moments = connection.scalars(select(e.at).where(*old).order_by(e.at).limit(ROWS - removed)).all()
-        if moments:
-            removed += connection.execute(delete(events).where(e.host_id == host_id, e.at <= moments[-1])).rowcount
+    for one in (row.id for row in _older(found, cutoff)):
+        removed += _expire_some(connection, owned.at, [owned.by == one, owned.at < cutoff], ROWS - removed)
         if removed >= ROWS:
-            return Progress(removed, host_id - 1)
+            return Progress(removed, one - 1)
     return Progress(removed, found[-1].id)
+
+
+def _expire_some(connection: Connection, at: Column[datetime], old: Sequence[ColumnElement[bool]], most: int) -> int:
+    """The oldest of what is old; more than asked for only where moments are equal."""
+    moments = connection.scalars(select(at).where(*old).order_by(at).limit(most)).all()
+    return connection.execute(delete(at.table).where(*old, at <= moments[-1])).rowcount if moments else 0

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, lite
 
 from database.details import packed
 from database.dialect_time import local, utc
-from database.pages import UNKNOWN, Key, Page, decode, fetch
+from database.pages import UNKNOWN, Key, Page, decode, fetch, holds
 from database.rows import CONTAINER_DETAILS
 from database.tags import has_all
 from model.models import containers, hosts
@@ -36,7 +36,7 @@ _SHOWN = [
     hosts.c.host_name,
     packed(containers, CONTAINER_DETAILS),
 ]
-_OF_HOSTS = {"host_id": hosts.c.id, "host_name": hosts.c.host_name}
+OF_HOSTS = {"host_id": hosts.c.id, "host_name": hosts.c.host_name}
 _OF_CONTAINERS = {name: containers.c[name] for name in ("status", "cluster_name", "node_name", "engine_type")}
 
 
@@ -104,11 +104,11 @@ def _conditions(
     """What is asked of the hosts, and what of the containers."""
     of_hosts, of_containers = (
         [column == getattr(query, name) for name, column in columns.items() if getattr(query, name) is not None]
-        for columns in (_OF_HOSTS, _OF_CONTAINERS)
+        for columns in (OF_HOSTS, _OF_CONTAINERS)
     )
     if host_id is not None:
         of_hosts.append(hosts.c.id == host_id)
     of_hosts += has_all(query.tag)
     if query.q:
-        of_containers.append(func.instr(func.lower(containers.c.container_name), func.lower(query.q)) > 0)
+        of_containers.append(holds(containers.c.container_name, query.q))
     return [_ALIVE, *of_hosts], of_containers

@@ -26,7 +26,7 @@ from database import tags
 from database.details import packed
 from database.dialect import insert_ignore
 from database.dialect_time import local, utc
-from database.pages import UNKNOWN, Key, Page, fetch
+from database.pages import UNKNOWN, Key, Page, fetch, holds
 from database.rows import HOST_DETAILS, Record
 from model.models import containers, hosts
 from model.queries import HostQuery
@@ -147,7 +147,7 @@ def _conditions(query: HostQuery, presence: Presence) -> list[ColumnElement[bool
     asked: dict[str, Callable[[Any], ColumnElement[bool]]] = {
         "host_id": lambda value: hosts.c.id == value,
         "host_name": lambda value: hosts.c.host_name == value,
-        "q": lambda value: func.instr(func.lower(hosts.c.host_name), func.lower(value)) > 0,
+        "q": partial(holds, hosts.c.host_name),
         "status": lambda value: online if value == "online" else not_(online),
         **{name: partial(_has_container, name) for name in ("cluster_name", "node_name", "engine_type")},
     }

@@ -23,6 +23,11 @@ UNKNOWN = -1e300
 MAX_INTEGER = 2**63 - 1
 
 
+def holds(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    """Whether a column's text has another one in it, whatever the case of both."""
+    return func.instr(func.lower(column), func.lower(text)) > 0
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One column of a sort key; `unknown` stands for NULL."""

@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, func, or_, select
 
-from database.containers import along_index
+from database.containers import OF_HOSTS, along_index
 from database.details import packed
 from database.dialect_time import local, utc
-from database.pages import UNKNOWN, Key, Page, decode, fetch
+from database.pages import UNKNOWN, Key, Page, decode, fetch, holds
 from database.past import First, Then, average, joined, moment_of, of_bucket, states
 from database.rows import CONTAINER_DETAILS, Record
 from database.tags import has_all
@@ -18,7 +18,6 @@ from model.queries import ContainerQuery
 
 # So many hosts are looked at first where their order is the list's, then as many times more until a page is full.
 HOSTS, MORE = 64, 8
-_OF_HOSTS = {"host_id": hosts.c.id, "host_name": hosts.c.host_name}
 _FILTERS = ("status", "cluster_name", "node_name", "engine_type")
 # What only a row knows; a bucket has none of it.
 _OF_ROWS = ("id", "cluster_name", "node_name")
@@ -97,7 +96,7 @@ def _keys(columns: Any, sort: str) -> list[Key]:  # noqa: ANN401 - SQLAlchemy's 
 
 
 def _of_hosts(query: ContainerQuery, host_id: int | None) -> list[ColumnElement[bool]]:
-    asked = [column == getattr(query, name) for name, column in _OF_HOSTS.items() if getattr(query, name) is not None]
+    asked = [column == getattr(query, name) for name, column in OF_HOSTS.items() if getattr(query, name) is not None]
     asked += has_all(query.tag)
     return asked if host_id is None else [*asked, hosts.c.id == host_id]
 
@@ -105,7 +104,7 @@ def _of_hosts(query: ContainerQuery, host_id: int | None) -> list[ColumnElement[
 def _conditions(past: Subquery, query: ContainerQuery) -> list[ColumnElement[bool]]:
     asked = [past.c[name] == getattr(query, name) for name in _FILTERS if getattr(query, name) is not None]
     if query.q:
-        asked.append(func.instr(func.lower(past.c.container_name), func.lower(query.q)) > 0)
+        asked.append(holds(past.c.container_name, query.q))
     return asked
 
 

@@ -23,7 +23,7 @@ from database.batch import MISSED_INTERVALS
 from database.containers import along_index
 from database.details import packed
 from database.dialect_time import local, seconds_between, utc
-from database.pages import UNKNOWN, Key, Page, fetch
+from database.pages import UNKNOWN, Key, Page, fetch, holds
 from database.past import Then, average, joined, moment_of, of_bucket, states
 from database.rows import HOST_DETAILS, RUNNING
 from database.tags import has_all
@@ -124,7 +124,7 @@ def _of_hosts(query: HostQuery) -> list[ColumnElement[bool]]:
     asked: dict[str, Callable[[Any], ColumnElement[bool]]] = {
         "host_id": lambda value: hosts.c.id == value,
         "host_name": lambda value: hosts.c.host_name == value,
-        "q": lambda value: func.instr(func.lower(hosts.c.host_name), func.lower(value)) > 0,
+        "q": lambda value: holds(hosts.c.host_name, value),
     }
     found = [made(getattr(query, name)) for name, made in asked.items() if getattr(query, name) is not None]
     return [*found, *has_all(query.tag)]

@@ -34,6 +34,8 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "2"))
 KEPT_S = Monitoring().retention_raw_days * 86_400
 PACED = [float(share) for share in os.environ.get("BENCH_PACED", "0.4,0.6").split(",")]
 DRAINED_S, ONCE_S = 600, 5
+# A server goes on flushing and purging what the jobs left behind.
+REST_S = 60
 # A minute that began so long ago and is still due is not kept up with.
 BEHIND_S = 120
 TARGET, TARGET_P99 = 0.7, 2
@@ -154,9 +156,10 @@ def _once(server: Program) -> None:
 
 
 def _drain(url: str, folder: Path) -> None:
-    """Lets the shipped server aggregate what is due, and bring the ledger up to the last reports."""
+    """Lets the shipped server aggregate what is due and bring the ledger up to the last reports, then rests."""
     with ours(1).start(url, folder):
         wait_for(lambda: not _scalar(url, "SELECT COUNT(*) FROM rollup_pending"), every_s=1, within_s=DRAINED_S)
+    time.sleep(REST_S)
 
 
 def _told(contestant: Contestant, run: Run) -> Run:

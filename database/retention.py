@@ -46,8 +46,8 @@ class Progress(NamedTuple):
     after: int | None
 
 
-class Owned(NamedTuple):
-    """Rows that begin with the id of somebody, their owner, and a moment, in this order of the primary key."""
+class _Owned(NamedTuple):
+    """Rows of a table whose primary key begins with whose they are, `by` the id of an `owner`, and when, `at`."""
 
     owner: Column[int]
     by: Column[int]
@@ -92,15 +92,6 @@ def expire_containers(connection: Connection, after: int, *, cutoff: datetime) -
     return Progress(removed, last)
 
 
-def _first(moment: ColumnElement[datetime], own: ColumnElement[bool]) -> Label[datetime]:
-    """The oldest moment of what is somebody's own. Not MIN: correlated, it would read all of it."""
-    return select(moment).where(own).order_by(moment).limit(1).scalar_subquery().label("first")
-
-
-def _older(found: Sequence[Record], cutoff: datetime) -> list[Record]:
-    return [row for row in found if row.first is not None and row.first < cutoff]
-
-
 def _not_current(connection: Connection, cutoff: datetime) -> list[ColumnElement[bool]]:
     """Hosts whose last state is that old are few: they are silent, or forgotten.
 
@@ -142,7 +133,7 @@ def _expire_reports_of(connection: Connection, host: Record, cutoff: datetime, n
 def expire_buckets(connection: Connection, after: int, *, seconds: int, cutoff: datetime) -> Progress:
     """Series by series."""
     t = rollups[seconds].c
-    return _expire_of(connection, after, cutoff, Owned(series.c.id, t.series_id, t.begins_at), SERIES)
+    return _expire_of(connection, after, cutoff, _Owned(series.c.id, t.series_id, t.begins_at), SERIES)
 
 
 def expire_series(connection: Connection, after: int, *, cutoff: datetime) -> Progress:
@@ -159,10 +150,10 @@ def expire_series(connection: Connection, after: int, *, cutoff: datetime) -> Pr
 
 def expire_events(connection: Connection, after: int, *, cutoff: datetime) -> Progress:
     """Host by host."""
-    return _expire_of(connection, after, cutoff, Owned(hosts.c.id, events.c.host_id, events.c.at), HOSTS)
+    return _expire_of(connection, after, cutoff, _Owned(hosts.c.id, events.c.host_id, events.c.at), HOSTS)
 
 
-def _expire_of(connection: Connection, after: int, cutoff: datetime, owned: Owned, most: int) -> Progress:
+def _expire_of(connection: Connection, after: int, cutoff: datetime, owned: _Owned, most: int) -> Progress:
     """In the order of the primary key; who has nothing old is passed over, many at a time."""
     some = select(owned.owner, _first(owned.at, owned.by == owned.owner)).where(owned.owner > after)
     found = connection.execute(some.order_by(owned.owner).limit(most)).all()
@@ -180,3 +171,12 @@ def _expire_some(connection: Connection, at: Column[datetime], old: Sequence[Col
     """The oldest of what is old; more than asked for only where moments are equal."""
     moments = connection.scalars(select(at).where(*old).order_by(at).limit(most)).all()
     return connection.execute(delete(at.table).where(*old, at <= moments[-1])).rowcount if moments else 0
+
+
+def _first(moment: ColumnElement[datetime], own: ColumnElement[bool]) -> Label[datetime]:
+    """The oldest moment of what is somebody's own. Not MIN: correlated, it would read all of it."""
+    return select(moment).where(own).order_by(moment).limit(1).scalar_subquery().label("first")
+
+
+def _older(found: Sequence[Record], cutoff: datetime) -> list[Record]:
+    return [row for row in found if row.first is not None and row.first < cutoff]

@@ -1,7 +1,8 @@
 """The shipped server with other intervals of its background jobs: `python -m benchmarks.jobs off`, or `busy`.
 
-`off` runs none of them. `busy` begins the next sweep of retention a minute after the last one ended, not ten: where old
-rows are left the first one has work for as long as a benchmark lasts, at its own pace and in its own transactions.
+`off` runs none of them. `busy` begins the first sweep of retention at once, not after a minute, and the next one a
+minute after the last one ended, not ten: where old rows are left the first one has work for as long as a benchmark
+lasts, at its own pace and in its own transactions.
 """
 
 import sys
@@ -17,7 +18,7 @@ INTERVALS = {
         "PRESENCE_EVERY_S": NEVER_S,
         "RETAIN_EVERY_S": NEVER_S,
     },
-    "busy": {"RETAIN_EVERY_S": 60.0},
+    "busy": {"FIRST_S": 1.0, "RETAIN_EVERY_S": 60.0},
 }
 
 

@@ -121,14 +121,14 @@ def test_commands_and_readers_beside_a_server_that_is_killed_meet_no_lock(
     url, port = new_url("sqlite"), free_port()
     settings, fleet, operator = settings_for(url, tmp_path), Fleet([port], rate=RATE), Operator(url, port)
     reading, slow = partial(read, settings, 0), partial(read, settings, 1)
-    with ExitStack() as stack:
-        one = stack.enter_context(program(MAIN, url, tmp_path, port)).ready()
-        turns = stack.enter_context(repeating(commands=operator.turn, reads=reading, slow_reads=slow))
-        with fleet.reporting():
+    with ExitStack() as servers:
+        one = servers.enter_context(program(MAIN, url, tmp_path, port)).ready()
+        # Ends before the last server does: an operator's turn begins with a report that is acknowledged.
+        with repeating(commands=operator.turn, reads=reading, slow_reads=slow) as turns, fleet.reporting():
             for _ in range(KILLS):
                 fleet.await_acks(ACKS // (KILLS + 1))
                 one.stop(signal.SIGKILL)
-                one = stack.enter_context(program(MAIN, url, tmp_path, port))
+                one = servers.enter_context(program(MAIN, url, tmp_path, port))
             fleet.await_acks(ACKS // (KILLS + 1))
     verdict = fleet.check(settings, statuses=(200, None))
     note("commands and readers beside SQLite, kill -9", "sqlite", verdict, kills=KILLS, **turns)

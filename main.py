@@ -113,8 +113,9 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
         database = Database(settings, zone)
     except ConfigError as error:  # what only a library can judge, as the content of ssl_ca
         raise StartRefused(f"configuration: {error}") from None
+    database.start()
     _announce(settings)
-    await _open(database)
+    await _seen(database)
     writer = Writer(database, zone)
     jobs = Jobs(settings, database, writer)
     try:
@@ -165,9 +166,8 @@ def _interpreter_shared_finely() -> Iterator[None]:
         sys.setswitchinterval(usual)
 
 
-async def _open(database: Database) -> None:
+async def _seen(database: Database) -> None:
     """Lets the first request of a healthy start find a database, and that of any other an answer at once."""
-    database.start()
     deadline = time.monotonic() + START_WAIT_S
     while database.seen.status == "starting" and time.monotonic() < deadline:  # noqa: ASYNC110 - a thread tells
         await asyncio.sleep(POLL_S)

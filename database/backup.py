@@ -4,7 +4,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
 from config.config import Settings
@@ -12,7 +11,7 @@ from database.backup_file import BackupRefused, refuse_existing, written
 from database.backup_mysql import MySqlBackups
 from database.backup_sqlite import SqliteBackups
 from database.dialect import Role
-from database.schema import MIGRATIONS
+from database.schema import revisions
 
 __all__ = ["BackupRefused", "backup", "restore"]
 
@@ -73,5 +72,5 @@ def _refuse_filled(engine: Engine) -> None:
 def _refuse_unknown(source: Path, revision: str | None) -> None:
     if revision is None:
         raise BackupRefused(f"{source.name} is no backup of this server: it has no table alembic_version")
-    if revision not in {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}:
+    if revision not in revisions():
         raise BackupRefused(f"{source.name} is of a newer version of this program: install that one first")

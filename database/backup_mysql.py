@@ -12,7 +12,7 @@ from database.backup_dump import CREATED, EXPECTED, REVISION, opened, statements
 from database.backup_file import BackupRefused
 from database.dialect import Role
 from database.dialect_mysql import MySql
-from database.schema import make_views
+from database.migrating import make_views
 
 # An INSERT of one megabyte, on a server that is busy with the one before.
 LOAD_TIMEOUT_S = 3_600

@@ -236,7 +236,9 @@ def claim(path: Path) -> Any:  # noqa: ANN401 - portalocker's lock
         lock = portalocker.Lock(f"{path.resolve()}.lock", timeout=0, fail_when_locked=True)
         lock.acquire()
     except portalocker.exceptions.LockException:
-        raise StartRefused(f"{path.name} is in use by another server process: one process per SQLite file") from None
+        reason = f"{path.name} is in use by another server process: one process per SQLite file"
+        remedy = "stop that one, or give this one another file: DATABASE_URL=sqlite:///..."
+        raise StartRefused(f"{reason}; {remedy}") from None
     except OSError as error:
         raise StartRefused(f"{path} cannot be opened: {error.strerror}") from None
     return lock

@@ -1,37 +1,32 @@
 """The schema's life: made, brought up to date or adopted at start, by one process at a time.
 
 Alembic's version row is the one sign that a schema is complete: it is written last, after an adoption's last row.
+Alembic itself is loaded only by a process that has work to do: it takes memory and time that no other needs.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from datetime import tzinfo
 from functools import lru_cache
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, Select, column, select, table
+from sqlalchemy import Engine, Select, column, select, table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
-from database import adoption, leases
+from database import leases
 from database.adoption_state import VERSION, NotReady, check
 from database.dialect import Dialect
 from database.faults import Fault, classify
 from model import history, models  # noqa: F401 - the tables of the past belong to the metadata
 
-__all__ = ["NotReady", "make_views", "prepare", "upgrade"]
+__all__ = ["NotReady", "prepare"]
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+VERSIONS = Path(__file__).parent / "migrations" / "versions"
 MAX_ROWS = 1_000_000
 LEASE = "migration"
 LEASE_TTL_S = 30.0
 POLL_S = 0.2
-# Alembic keeps the migration that runs in the module `alembic.context`, one for the whole process.
-_alembic = threading.Lock()
 
 
 def prepare(
@@ -59,7 +54,9 @@ def prepare(
     while not _ready(engine):
         with leases.held(engine, dialect, LEASE, LEASE_TTL_S) as lease:
             if lease and not _ready(engine):
-                _bring_up(adoption.Job(engine, dialect, lease, zone, progress), max_rows)
+                from database import migrating  # noqa: PLC0415 - it loads Alembic
+
+                migrating.bring_up(migrating.Job(engine, dialect, lease, zone, progress), max_rows)
         if not lease:
             time.sleep(POLL_S)
 
@@ -74,37 +71,11 @@ def _ready(engine: Engine) -> bool:
         if classify(error) is Fault.SCHEMA:  # the table is not there yet
             return False
         raise
-    head, older = _revisions()
+    *older, head = revisions()
     return found is not None and (found == head or found not in older)
 
 
 @lru_cache(maxsize=1)
-def _revisions() -> tuple[str | None, frozenset[str]]:
-    """The newest revision of this process, and all others it knows."""
-    scripts = ScriptDirectory(str(MIGRATIONS))
-    head = scripts.get_current_head()
-    return head, frozenset(script.revision for script in scripts.walk_revisions()) - {head}
-
-
-def make_views(connection: Connection, revision: str) -> None:
-    """Makes the views that a schema of this revision has, by the latest migration that made any."""
-    for script in ScriptDirectory(str(MIGRATIONS)).iterate_revisions(revision, "base"):
-        if make := getattr(script.module, "make_views", None):
-            make(connection)
-            return
-
-
-def _bring_up(job: adoption.Job, max_rows: int | None) -> None:
-    if check(job.engine, max_rows, alone=True):
-        adoption.adopt(job, upgrade)
-    else:
-        upgrade(job.engine, VERSION)
-
-
-def upgrade(engine: Engine, version_table: str) -> None:
-    """Runs the migrations that are missing by the word of a version table."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with _alembic, engine.begin() as connection:
-        config.attributes.update(connection=connection, version_table=version_table)
-        command.upgrade(config, "head")
+def revisions() -> tuple[str, ...]:
+    """All that this process knows, the newest last, by the names of their files: `0001_first_tables.py`."""
+    return tuple(sorted(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*_*.py")))

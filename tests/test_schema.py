@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -6,10 +8,13 @@ from datetime import datetime, timedelta
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, inspect
 from sqlalchemy.schema import CreateTable
 
-from database.schema import NotReady
+from config.config import ROOT
+from database import migrating
+from database.schema import NotReady, revisions
 from model.models import leases, metadata
 from tests.schema_engine import Crash, Saboteur, Target, prepare_in_processes, target
 
@@ -71,6 +76,21 @@ def test_a_ready_schema_costs_one_select(ready: Target) -> None:
     event.listen(ready.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     ready.prepare()
     assert [sql.split()[0] for sql in statements if not sql.startswith("BEGIN")] == ["SELECT"]
+
+
+def test_the_revisions_are_those_of_alembic() -> None:
+    scripts = ScriptDirectory(migrating.SCRIPTS)
+    assert [*reversed([script.revision for script in scripts.walk_revisions()])] == [*revisions()]
+
+
+def test_only_who_has_work_to_do_loads_alembic(new_url: NewUrl) -> None:
+    program = (
+        "import sys\nfrom tests.schema_engine import target\n"
+        "with target(sys.argv[1]) as one: one.prepare()\nprint('alembic' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, new_url("sqlite")]
+    runs = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True) for _ in range(2)]
+    assert [run.stdout for run in runs] == ["True\n", "False\n"]
 
 
 def test_an_older_process_runs_on_a_newer_schema(ready: Target) -> None:

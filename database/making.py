@@ -17,14 +17,17 @@ JITTER = 1.25
 
 
 class Making:
-    """The buckets of all series of some hosts that are locked."""
+    """The buckets of all series of some hosts that are locked.
+
+    Of a host it has to know the cadence, `ledger_at`, the `series_id` of its own and its `last_on`, and of the bucket
+    that is there already the `samples` and the cadence it was made under; None for what there is not.
+    """
 
     def __init__(self, connection: Connection, seconds: int, at: datetime, held: Mapping[int, Record]) -> None:
         self._connection, self._seconds, self._at, self._held = connection, seconds, at, held
         self._span = (at, at + timedelta(seconds=seconds))
         self._finer = next((tier for tier in reversed(TIERS) if tier < seconds), None)
-        self._own = series.own(connection, held)
-        self._owners = {row.id: host_id for host_id, row in self._own.items()}
+        self._owners = {row.series_id: host_id for host_id, row in held.items() if row.series_id}
 
     def make(self) -> None:
         """From the next finer tier, unless that lacks some reports: it is not built while a host reports seldom."""
@@ -33,23 +36,23 @@ class Making:
         finer = {host_id: samples for host_id, samples in made.items() if samples >= _reports(counts, host_id)}
         rest = {host_id: count for host_id, count in counts.items() if host_id not in finer}
         said = told.read(self._connection, rest.keys(), self._span)
-        names = said.known(self._held, self._own)
+        names = said.known(self._held)
         self._note_day(counts, said)
         rows = {host_id: count.reports for host_id, count in rest.items() if said.holds(host_id, count)}
         if self._finer is None:
             held = {host_id: self._held[host_id] for host_id in counts}
             ledger.renew(self._connection, held, names, counts, said, self._at)
-        known = self._known()
-        samples = {host_id: row.samples for host_id, row in known.items()}
+        samples = {host_id: host.samples for host_id, host in self._held.items() if host.samples}
         from_finer, from_rows = self._whole(finer, samples), self._whole(rows, samples)
         self._remove(samples.keys() & {*from_finer, *from_rows})
         self._fill(from_finer, from_rows, names, said)
-        self._keep_cadences(known.values())
+        self._keep_cadences()
 
     def _note_day(self, counts: Iterable[int], said: Told) -> None:
         day = self._at.date()
-        own = [self._own[host_id] for host_id in counts if host_id in self._own]
-        series.touch(self._connection, [row.id for row in own if row.last_on < day] + said.known_before(day), day)
+        own = [self._held[host_id] for host_id in counts if self._held[host_id].series_id]
+        late = [host.series_id for host in own if host.last_on < day] + said.known_before(day)
+        series.touch(self._connection, late, day)
 
     def _samples(self, seconds: int, span: Span) -> dict[int, int]:
         """How many reports each host's buckets of a span are made of; without those hosts that have none."""
@@ -58,17 +61,10 @@ class Making:
         statement = select(c.series_id, func.sum(c.samples).label("made")).where(*inside).group_by(c.series_id)
         return {owners[row.series_id]: int(row.made) for row in self._connection.execute(statement)}
 
-    def _known(self) -> dict[int, Record]:
-        """The hosts' own buckets that there are already, with their samples and cadence."""
-        c, owners = rollups[self._seconds].c, self._owners
-        statement = select(c.series_id, c.samples, c.interval_s)
-        rows = self._connection.execute(statement.where(c.series_id.in_(owners), c.begins_at == self._at))
-        return {owners[row.series_id]: row for row in rows}
-
-    def _keep_cadences(self, known: Iterable[Record]) -> None:
+    def _keep_cadences(self) -> None:
         """A bucket that is made again is of the time of its first making, whatever the host's cadence is now."""
-        c, cadences = rollups[self._seconds].c, {row.series_id: row.interval_s for row in known if row.interval_s}
-        if cadences:
+        c, hosts = rollups[self._seconds].c, self._held.values()
+        if cadences := {host.series_id: host.made_of_interval_s for host in hosts if host.made_of_interval_s}:
             kept = update(rollups[self._seconds]).where(c.begins_at == self._at, c.series_id.in_(cadences))
             self._connection.execute(kept.values(interval_s=case(cadences, value=c.series_id)))
 

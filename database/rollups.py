@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, delete, select, true
+from sqlalchemy import Connection, Select, and_, delete, select, true
 
 from database.dialect import insert_ignore
 from database.making import Making
 from database.rows import Record
-from model.history import TIERS, rollup_due
+from database.series import OWN
+from model.history import TIERS, rollup_due, rollups, series
 from model.models import hosts, rollup_pending
 from utils.utils import EPOCH
 
@@ -67,7 +68,7 @@ def due(connection: Connection, now: datetime, after: int = 0) -> Plan:
 def make(connection: Connection, portion: Portion) -> int:
     """Makes buckets, whoever made them meanwhile; gives how many. The caller commits."""
     seconds, at, host_ids = portion
-    if held := _locked(connection, host_ids):
+    if held := _locked(connection, portion):
         Making(connection, seconds, at, held).make()
         _name_coarser(connection, seconds, held, at)
     _forget(connection, seconds, host_ids, at)
@@ -88,11 +89,15 @@ def _portions(ended: Iterable[Record], seconds: int) -> Iterator[list[int]]:
         yield portion
 
 
-def _locked(connection: Connection, host_ids: Sequence[int]) -> dict[int, Record]:
-    """By id the cadence and the newest report of the ledger; without those hosts that were deleted."""
-    h = hosts.c
-    statement = select(h.id, h.interval_s, h.ledger_at).where(h.id.in_(host_ids), h.deleted_at.is_(None))
-    return {row.id: row for row in connection.execute(statement.order_by(h.id).with_for_update())}
+def _locked(connection: Connection, portion: Portion) -> dict[int, Record]:
+    """What `Making` has to know of each host, as it is once they are locked; without those that were deleted."""
+    h, s, t = hosts.c, series.c, rollups[portion.seconds].c
+    made = select(h.id, h.interval_s, h.ledger_at, s.id.label("series_id"), s.last_on)
+    made = made.add_columns(t.samples, t.interval_s.label("made_of_interval_s"))
+    made = made.outerjoin_from(hosts, series, and_(s.host_id == h.id, OWN))
+    made = made.outerjoin(t.samples.table, and_(t.series_id == s.id, t.begins_at == portion.at))
+    inside = (h.id.in_(portion.host_ids), h.deleted_at.is_(None))
+    return {row.id: row for row in connection.execute(made.where(*inside).order_by(h.id).with_for_update())}
 
 
 def _rows_of(host: Record, seconds: int) -> float:

@@ -3,7 +3,7 @@
 The statements are built once: to build them each time cost as much as to execute them.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -91,9 +91,9 @@ class Told:
         rows = self.containers
         return {id_: [HOST, *((row.engine_type, row.container_name) for row in rows.get(id_, ()))] for id_ in host_ids}
 
-    def known(self, host_ids: Iterable[int], own: Mapping[int, Record]) -> Names:
-        """The series of the hosts and of their containers that are there already."""
-        names: Names = {host_id: {HOST: own[host_id].id} if host_id in own else {} for host_id in host_ids}
+    def known(self, held: Mapping[int, Record]) -> Names:
+        """The series of the hosts, which are named with theirs, and of their containers that are there already."""
+        names: Names = {host_id: {HOST: host.series_id} if host.series_id else {} for host_id, host in held.items()}
         for host_id, rows in self.containers.items():
             names[host_id] |= {(row.engine_type, row.container_name): row.series_id for row in rows if row.series_id}
         return names

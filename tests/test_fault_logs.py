@@ -22,12 +22,12 @@ TIMEOUT_S = 120 + ACKS // 100
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(TIMEOUT_S)]
 Act = Callable[[], object]
 
-# Three log directories are broken, and each is looked at three times, for two seconds at least.
+# Three log directories are broken, and each is looked at for two seconds at least: three times, or more if it was slow.
 REPORTS = max(ACKS // 9, 600)
 RATE = 300
-TURNS = 3
+TURNS = 7
 # In a few seconds whatever else the machine does counts too; a log that is waited for costs more than that.
-MARGIN_S = 0.05 if ACKS < 300_000 else 0.0
+MARGIN_S = 0.1 if ACKS < 300_000 else 0.0
 
 
 def unwritable(logs: Path, _stack: ExitStack) -> tuple[Act, Act]:

@@ -30,6 +30,7 @@ TREES = list(itertools.product(SERVERS, WORKERS) if FULL else zip(SERVERS, WORKE
 # How much slower answers may be while a worker is missing; and what leaves room for those that are still to come.
 LIMIT, ENOUGH = 2.0, 1.5
 KILLS, DRAINS = (5, 10) if FULL else (2, 2)
+ROUNDS = 5
 PAIRS = 3
 HOSTS = 200
 QUIET_S = 2.0
@@ -48,7 +49,7 @@ def test_a_killed_worker_is_replaced_and_takes_nothing_with_it(
         with fleet.reporting():
             kills = [killed(one, fleet, folder) for folder in folders(tmp_path, KILLS)]
             # Something else may keep the machine busy during one of them.
-            while too_slow(fleet, kills, ENOUGH) and len(kills) < 3 * KILLS:
+            while too_slow(fleet, kills, ENOUGH) and len(kills) < ROUNDS * KILLS:
                 kills += [killed(one, fleet, folder) for folder in folders(tmp_path / str(len(kills)), KILLS)]
     verdict = fleet.check(settings_for(url, tmp_path))
     base_s, beside_s, short_s = p99s_s(fleet, kills)
@@ -87,9 +88,13 @@ def times_s(kill: Kill) -> tuple[float, float]:
 
 
 def too_slow(fleet: Fleet, kills: Sequence[Kill], limit: float) -> bool:
-    """A start costs a core for about a second: in a short run, on a small machine, the base is of a time with one."""
-    base_s, beside_s, short_s = p99s_s(fleet, kills)
-    return short_s > limit * (base_s if FULL else max(base_s, beside_s))
+    """In the median of the kills: what else keeps the machine busy meets some of them.
+
+    A start costs a core for about a second: in a short run, on a small machine, the base is of a time with one.
+    """
+    each = [p99s_s(fleet, [kill]) for kill in kills]
+    ratios = [short_s / (base_s if FULL else max(base_s, beside_s)) for base_s, beside_s, short_s in each]
+    return statistics.median(ratios) > limit
 
 
 def members(one: Program) -> list[psutil.Process]:

@@ -13,13 +13,13 @@ from database import backup_sqlite
 from database.backup_file import written
 from model.models import metadata
 from tests import canary
+from tests.console import Done, manage
 from tests.disks import disk
 from tests.fleet import Fleet
 from tests.fuzzing import HOSTILE
 from tests.programs import MAIN, program
 from tests.schema_engine import target
 from tests.service import report, running, settings_for
-from tests.test_manage import Done, manage
 
 pytestmark = pytest.mark.slow
 NAMES = {"sqlite": "backup.db", "mariadb": "backup.sql", "mysql": "backup.sql.gz"}

@@ -14,11 +14,11 @@ from database.backup_dump import statements
 from model.models import metadata
 from tests import canary
 from tests.conftest import SERVER_CLASSES
+from tests.console import manage
 from tests.programs import wait_for
 from tests.servers import CANARY, Server, available
 from tests.service import process
 from tests.test_backup import refused, tables
-from tests.test_manage import manage
 
 pytestmark = pytest.mark.slow
 KINDS = [name for name in SERVER_CLASSES if available()[name] is None]

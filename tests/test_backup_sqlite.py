@@ -10,9 +10,9 @@ from database import backup_sqlite
 from database.backup_sqlite import COMPANIONS, SqliteBackups
 from database.database import StartRefused, claim
 from database.dialect_sqlite import sqlite_module
+from tests.console import manage
 from tests.service import SAMPLE, running, settings_for
 from tests.test_backup import refused, rows
-from tests.test_manage import manage
 
 pytestmark = pytest.mark.slow
 

@@ -11,11 +11,11 @@ import trustme
 from database.backup_client import Address, dump
 from database.backup_file import BackupRefused
 from tests.conftest import SERVER_CLASSES
+from tests.console import manage
 from tests.fuzzing import HOSTILE
 from tests.servers import CANARY, MySql, Server, Tls, available
 from tests.service import running, settings_for
 from tests.test_backup import hostile, refused, rows
-from tests.test_manage import manage
 
 pytestmark = pytest.mark.slow
 WITHOUT_TLS = {"mariadb": "--skip-ssl", "mysql": "--tls-version="}

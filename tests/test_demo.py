@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from demo import shapes
-from manage import cli
 from model.schemas import Report
+from tests.console import manage
 from tests.service import Service, report, running, settings_for
 
 pytestmark = pytest.mark.agent
@@ -19,8 +18,8 @@ MONDAY = datetime(2026, 11, 23)  # noqa: DTZ001 - agents' times are naive
 
 
 def demo(url: str, *arguments: str) -> tuple[int, str]:
-    done = CliRunner().invoke(cli, ["demo", *arguments], env={"DATABASE_URL": url})
-    return done.exit_code, done.output.strip().splitlines()[-1]
+    done = manage(url, "demo", *arguments)
+    return done.status, done.lines[-1]
 
 
 def test_a_host_is_the_same_whenever_it_is_asked_for() -> None:
@@ -77,11 +76,8 @@ def test_it_does_not_stand_among_real_hosts(fresh: Service) -> None:
     assert fresh.post(report("real")).status_code == 200
     url = fresh.settings.database.url
     assert url
-    done = CliRunner().invoke(
-        cli, ["demo", "--hosts", "2", "--hours", "1"], env={"DATABASE_URL": url.get_secret_value()}
-    )
-    assert done.exit_code == 1
-    assert done.output == "Error: the database has hosts already; name another one in DATABASE_URL\n"
+    done = manage(url.get_secret_value(), "demo", "--hosts", "2", "--hours", "1")
+    assert done == (1, "Error: the database has hosts already; name another one in DATABASE_URL")
     assert len(fresh.data("/api/hosts")) == 1
 
 

@@ -4,10 +4,9 @@ import asyncio
 import time
 
 import pytest
-from click.testing import CliRunner
 
 from demo.load import Load
-from manage import cli
+from tests.console import run
 from tests.processes import free_port
 from tests.scripted import Answers, Asked, Reply, Scripted, scripted
 from tests.service import Service
@@ -16,8 +15,8 @@ pytestmark = pytest.mark.agent
 
 
 def load(*arguments: str) -> tuple[int, list[str]]:
-    done = CliRunner().invoke(cli, ["load", *arguments])
-    return done.exit_code, done.output.strip().splitlines()
+    done = run("load", *arguments)
+    return done.status, done.lines
 
 
 def url(server: Scripted) -> str:

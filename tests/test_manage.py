@@ -1,40 +1,23 @@
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from click.testing import CliRunner
 from sqlalchemy import text
 
 from config.config import ROOT
 from database.dialect import Role, dialect_for
-from manage import cli
 from model.models import metadata
+from tests.console import Done, manage
 from tests.processes import free_port
 from tests.servers import CANARY, Server
 from tests.service import Service, process, report, settings_for
 
 pytestmark = pytest.mark.slow
 
-LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:")
 UPGRADED = "the schema is up to date"
-
-
-class Done(NamedTuple):
-    """A command's exit status and what it said."""
-
-    status: int
-    words: str
-
-
-def manage(url: str, *arguments: str) -> Done:
-    """Runs a command on a database; the log of the services that run in this very process is not its word."""
-    result = CliRunner().invoke(cli, arguments, env={"DATABASE_URL": url, "APP_TIMEZONE": "Asia/Seoul"})
-    return Done(result.exit_code, "\n".join(line for line in result.output.splitlines() if not LOGGED.match(line)))
 
 
 def tables(url: str, folder: Path) -> set[str]:

@@ -17,10 +17,11 @@ from model.history import rollups as tiers
 from model.history import series as all_series
 from model.models import containers, reports
 from services.retention import expiries
+from tests.console import manage
 from tests.past import LATER, NAMES, T0, Writer, container, fleet, roll, step
 from tests.schema_engine import Target
 from tests.service import Service, report
-from tests.test_manage import manage, url_of
+from tests.test_manage import url_of
 from utils.utils import SECOND, micros, moment
 
 pytestmark = pytest.mark.history

@@ -15,12 +15,12 @@ from model.history import METRICS
 from model.widths import WIDTHS
 from services.forecast import Fleet, forecast, size, told
 from tests import stored
+from tests.console import manage
 from tests.intake import until
 from tests.past import T0, Writer, roll
 from tests.schema_engine import Target
 from tests.servers import Server
 from tests.service import running, settings_for
-from tests.test_manage import manage
 from utils.utils import SECOND, moment, utc_text
 
 pytestmark = pytest.mark.history

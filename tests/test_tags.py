@@ -4,9 +4,10 @@ import httpx
 import pytest
 
 from model.fields import MAX_TAGS
+from tests.console import manage
 from tests.intake import containers_of, host_of, refused
 from tests.service import Service, report
-from tests.test_manage import manage, url_of
+from tests.test_manage import url_of
 
 pytestmark = pytest.mark.history
 

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import inspect, text
 
 from config.config import ROOT
+from tests.console import manage
 from tests.past import T0, Writer, container, fleet, roll
 from tests.schema_engine import Target, target
-from tests.test_manage import manage
 from utils.utils import moment
 
 pytestmark = pytest.mark.history

@@ -15,6 +15,7 @@ from os import truncate
 from queue import SimpleQueue
 
 from config.config import Settings
+from utils.token_text import hide
 
 Clock = Callable[[], float]
 QUEUE_LIMIT = 10_000  # records
@@ -88,12 +89,12 @@ class _Lines(logging.Formatter):
         tag = event("", request_id=values["request_id"])
         if values["request_id"] != "-" and "%(request_id)" not in str(self._fmt) and tag[1:] not in message:
             message += tag
-        return _escape(str(self._fmt) % {**values, "message": message})
+        return hide(_escape(str(self._fmt) % {**values, "message": message}))
 
     def _below(self, record: logging.LogRecord) -> Iterator[str]:
         trace = self.formatException(record.exc_info) if record.exc_info else record.exc_text
         for text in filter(None, (trace, record.stack_info)):
-            yield from (f"| {_escape(line)}" for line in text.split("\n"))
+            yield from (f"| {hide(_escape(line))}" for line in text.split("\n"))
 
 
 class _Queue(QueueHandler):

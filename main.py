@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from starlette.routing import Match
 
 import logger
-from config.config import ROOT, ConfigError, Settings, load, zone_of
+from config.config import ROOT, ConfigError, Settings, load, loopback, zone_of
 from database.database import Database, StartRefused
 from database.writer import Writer
 from logger import Throttle, event
@@ -34,6 +34,7 @@ from routers import (
     resources,
     storage,
     tags,
+    tokens,
 )
 from routers.deps import State
 from routers.express import Service
@@ -66,6 +67,7 @@ FLAGS = {
     "--no-server-header": "",
     "--no-proxy-headers": "",
 }
+OPEN_TO_ALL = "whoever reaches this address may report and read: see [security] mode"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -98,7 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for noun in (resources, hosts, tags, containers, history, events, diff, storage, operations):
+    for noun in (resources, hosts, tags, containers, history, events, diff, storage, tokens, operations):
         app.include_router(noun.router)
     docs.mount(app, docs=settings.app.docs)
     errors.register(app)
@@ -178,6 +180,8 @@ def _announce(settings: Settings) -> None:
     log.info(event("started", version=version, engine=settings.engine_kind, python=python, pid=os.getpid()))
     for warning in settings.warnings:
         log.warning(warning)
+    if settings.security.mode == "off" and not loopback(settings.server.host):
+        log.warning(event("security_off", host=settings.server.host, reason=OPEN_TO_ALL))
     given = {argument.partition("=")[0] for argument in sys.argv}
     missing = " ".join(flag + value for flag, value in FLAGS.items() if flag not in given)
     if missing and not os.environ.get(SERVED):

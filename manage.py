@@ -10,9 +10,22 @@ from commands.database import backup, db_commands, restore
 from commands.fleet import demo, load
 from commands.hosts import host_commands
 from commands.retention import retention_commands
+from commands.tokens import token_commands
 
 
-@click.group(commands=[config_commands, db_commands, host_commands, retention_commands, backup, restore, demo, load])
+@click.group(
+    commands=[
+        config_commands,
+        db_commands,
+        host_commands,
+        retention_commands,
+        token_commands,
+        backup,
+        restore,
+        demo,
+        load,
+    ]
+)
 def cli() -> None:
     """Operate the Resource Monitor Server."""
     for stream in (sys.stdout, sys.stderr):

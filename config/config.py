@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 
 from config.settings import ROOT, SECTIONS, SERVER_URL, Settings, Source
 
-__all__ = ["ROOT", "SHOWN", "ConfigError", "Entry", "Settings", "describe", "env_name", "load", "zone_of"]
+__all__ = ["ROOT", "SHOWN", "ConfigError", "Entry", "Settings", "describe", "env_name", "load", "loopback", "zone_of"]
 
 POSIX = os.name == "posix"
 PLACEHOLDERS = {
@@ -31,7 +31,7 @@ SHOWN = {
     "app": ("title", "description", "version", "debug", "timezone", "docs"),
     "cors": ("allow_origins", "allow_methods", "allow_headers", "allow_credentials"),
     "logging": ("level", "format", "file_path", "max_file_size", "backup_count"),
-    "security": (),
+    "security": ("mode",),
     "monitoring": (
         "offline_after_s",
         "retention_raw_days",
@@ -243,14 +243,15 @@ def _unverified_tls(settings: Settings) -> Iterator[str]:
     url = settings.database.url
     match = SERVER_URL.fullmatch(url.get_secret_value()) if url else None
     host = match["host"] if match else settings.mysql.host or ""
-    if not _loopback(host):
+    if not loopback(host):
         yield (
             f"[mysql] ssl_mode = {settings.mysql.ssl_mode} does not verify the certificate of {host}: "
             "set ssl_mode = verify_identity and, for a private authority, ssl_ca"
         )
 
 
-def _loopback(host: str) -> bool:
+def loopback(host: str) -> bool:
+    """Whether a host's name or address is this very machine."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -148,6 +148,11 @@ SslMode = Annotated[
 CaFile = Annotated[
     Path | None, AfterValidator(_existing_file), Field(description="the path of an existing PEM file, or nothing")
 ]
+SecurityMode = Annotated[
+    Literal["off", "observe", "enforce"],
+    BeforeValidator(_lower),
+    Field(description="off, observe or enforce"),
+]
 ServerLevel = Annotated[
     Literal["critical", "error", "warning", "info", "debug", "trace"],
     BeforeValidator(_lower),

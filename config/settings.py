@@ -31,6 +31,7 @@ from config.kinds import (
     RemoteHost,
     RemotePort,
     Seconds,
+    SecurityMode,
     ServerLevel,
     Source,
     SslMode,
@@ -115,7 +116,9 @@ class Logging(Section):
 
 
 class Security(Section):
-    """[security]: reserved."""
+    """[security]: who may report and read."""
+
+    mode: SecurityMode = "off"
 
 
 class Monitoring(Section):

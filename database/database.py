@@ -20,10 +20,12 @@ from sqlalchemy.exc import DBAPIError
 from config.config import Settings
 from database import schema
 from database.clock import Clock
+from database.credentials import Credentials
 from database.dialect import Role, ServerFacts, dialect_for
 from database.faults import LEAVE_SERVER, Fault, classify, number_of, words_of
 from logger import event as line
 from model.envelope import Code, unavailable
+from utils.utils import moment
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -63,6 +65,7 @@ class Database:
         self._zone = zone
         self.dialect = dialect_for(settings)
         self.clock = Clock()
+        self.credentials = Credentials()
         pool = settings.database
         self.writer_engine = self.dialect.engine(Role("writer", read_timeout_s=WRITER_TIMEOUT_S))
         self._probe_engine = self.dialect.engine(Role("probe", read_timeout_s=PROBE_TIMEOUT_S, writes=False))
@@ -171,6 +174,8 @@ class Database:
             now = self.dialect.now(connection)
             self.clock.measured(now, before, self.clock.monotonic())
             facts = self.dialect.facts(connection)
+            if self._settings.security.mode != "off":
+                self.credentials.refresh(connection, moment(now))
         self._schema_ready.set()  # not before the first reading of the database's clock
         self._tell("up" if facts.writable else "read_only", facts, "")
 

@@ -18,7 +18,7 @@ class Code(StrEnum):
     | 0 | 200 | drop the report: it is committed |
     | PARTIAL | 207 | look at each result of the batch |
     | BAD_JSON, BAD_REQUEST | 400 | not retry |
-    | FORBIDDEN | 403 | not retry |
+    | UNAUTHORIZED, FORBIDDEN | 401, 403 | not retry |
     | NOT_FOUND, METHOD_NOT_ALLOWED | 404, 405 | not retry |
     | TIMEOUT | 408 | retry |
     | TOO_LARGE, UNSUPPORTED, HEADERS_TOO_LARGE | 413, 415, 431 | not retry |
@@ -31,6 +31,7 @@ class Code(StrEnum):
     PARTIAL = "PARTIAL"
     BAD_JSON = "BAD_JSON"
     BAD_REQUEST = "BAD_REQUEST"
+    UNAUTHORIZED = "UNAUTHORIZED"
     FORBIDDEN = "FORBIDDEN"
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
@@ -52,6 +53,7 @@ STATUS = {
     Code.PARTIAL: 207,
     Code.BAD_JSON: 400,
     Code.BAD_REQUEST: 400,
+    Code.UNAUTHORIZED: 401,
     Code.FORBIDDEN: 403,
     Code.NOT_FOUND: 404,
     Code.METHOD_NOT_ALLOWED: 405,

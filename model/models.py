@@ -24,6 +24,7 @@ metadata = MetaData()
 Id = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 Moment = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 Digest = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
+Sha256 = LargeBinary(32).with_variant(mysql.BINARY(32), "mysql", "mariadb")
 
 
 def text_of(length: int) -> TypeEngine[str]:
@@ -151,6 +152,37 @@ host_tags = Table(
     Column("tag", text_of(64), primary_key=True),
     Index("ix_host_tags_tag", "tag", "host_id"),
     sqlite_with_rowid=False,
+    **INNODB,
+)
+
+# What agents and programs show instead of a password: of each token its id and the hashes of its secrets. The previous
+# secret is good until a moment after it was replaced, so that an agent can be given the new one without a gap.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", text_of(16), primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("scope", text_of(16), nullable=False),
+    # Of the scope `ingest`: whether host_name is a host's name, a pattern, or the first host's that used the token.
+    Column("binding", text_of(16)),
+    Column("host_name", Name),
+    Column("secret_hash", Sha256, nullable=False),
+    Column("previous_hash", Sha256),
+    Column("previous_until", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+    Column("last_used", Moment),
+    Column("previous_used", Moment),
+    **INNODB,
+)
+
+# One row: a number that grows with every change of the tokens, by which processes know that theirs are old.
+access_revision = Table(
+    "access_revision",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
     **INNODB,
 )
 

@@ -25,7 +25,7 @@ class HealthOut(BaseModel):
     database: DatabaseHealth
     queue_depth: int
     last_commit_age_s: float | None
-    security: Literal["off"]
+    security: Literal["off", "observe", "enforce"]
 
 
 class LiveOut(BaseModel):

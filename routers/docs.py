@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 from config.config import ROOT
 from model.envelope import Refused
 from model.schemas import SAMPLE, Batch, BatchItem, LegacyReport, Report, TagsIn
+from model.tokens import RotateIn, TokenIn
 from routers.forms import Csv, Ndjson
 
 DASHBOARD = ROOT / "dashboard"
@@ -22,11 +23,13 @@ TAGS = [
     {"name": "hosts", "description": "The hosts and their latest state."},
     {"name": "containers", "description": "The containers of each host's newest report."},
     {"name": "history", "description": "What was, in steps from a minute to a week, and what happened."},
+    {"name": "access", "description": "The tokens that agents, programs and people show."},
     {"name": "operations", "description": "For those who keep this server running."},
 ]
 _REASONS = {
     400: "not JSON, or a malformed request",
-    403: "not allowed from here",
+    401: "no token, or one that is not known",
+    403: "not allowed from here, or not with this token",
     404: "no such thing",
     408: "the request was not received within 10 s",
     413: "over a size limit",
@@ -71,18 +74,27 @@ PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:",
     "Vary": "Accept",
 }
+SCHEMES = {"token": {"type": "http", "scheme": "bearer", "description": "rms_..., by `manage.py token create`"}}
 _BODIES: dict[str, type[BaseModel]] = {
     "Report": Report,
     "LegacyReport": LegacyReport,
     "BatchItem": BatchItem,
     "TagsIn": TagsIn,
+    "TokenIn": TokenIn,
+    "RotateIn": RotateIn,
 }
-_EXAMPLES: dict[str, Any] = {"Batch": {"reports": [SAMPLE]}, "TagsIn": {"tags": ["production", "web"]}}
+_EXAMPLES: dict[str, Any] = {
+    "Batch": {"reports": [SAMPLE]},
+    "TagsIn": {"tags": ["production", "web"]},
+    "TokenIn": {"name": "web-1", "scope": "ingest", "host_name": "web-1"},
+    "RotateIn": {"overlap_hours": 24},
+}
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, each the same envelope."""
-    return {status: {"model": Refused, "description": _REASONS[status]} for status in (400, *statuses, 431, 500)}
+def refusals(*statuses: int, is_open: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route, each the same envelope; an open one asks nobody for a token."""
+    every = (400, *(() if is_open else (401, 403)), *statuses, 431, 500)
+    return {status: {"model": Refused, "description": _REASONS[status]} for status in every}
 
 
 def body(name: str) -> dict[str, Any]:
@@ -99,6 +111,8 @@ def complete(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = make()
         document["components"]["schemas"] |= _body_schemas()
+        document["components"]["securitySchemes"] = SCHEMES
+        document["security"] = [{}, *({name: []} for name in SCHEMES)]  # {}: while [security] mode is off, none
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents for extending its document

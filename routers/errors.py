@@ -79,8 +79,11 @@ def log_refusal(request: Request, failure: Failure) -> None:
         suppressed=suppressed or None,
     )
     logger.warning(line)
-    if failure.code is Code.FORBIDDEN:
-        security.warning(event("forbidden", peer=peer, method=request.scope["method"], path=request.scope["path"]))
+    if failure.status in (401, 403):
+        principal = request.scope.get("principal")
+        asked = {"method": request.scope["method"], "path": request.scope["path"]}
+        token = principal.token.id if principal else None
+        security.warning(event(failure.code.lower(), peer=peer, **asked, token=token))
 
 
 async def on_failure(request: Request, failure: Exception) -> Response:

@@ -10,6 +10,7 @@ from config.config import Settings
 from model.envelope import Failure
 from routers.cors import Cors
 from routers.errors import on_failure
+from routers.gate import Gate, admit
 from routers.headers import values
 from routers.middleware import Edge
 from routers.resources import POSTS
@@ -36,6 +37,7 @@ class Express:
             return
         request = Request(scope, receive, send)
         try:
+            admit(scope)
             response = await handler(request)
         except Failure as failure:
             response = await on_failure(request, failure)
@@ -47,7 +49,7 @@ class Service(FastAPI):
 
     def __init__(self, settings: Settings, **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
         super().__init__(**options)
-        self._edge = Edge(Express(Cors(super().__call__, settings), POSTS))
+        self._edge = Edge(Express(Cors(Gate(super().__call__), settings), POSTS))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request, or the lifespan."""

@@ -18,7 +18,8 @@ from routers.answers import Found, answer, listing
 from routers.deps import Db, Online, each_once, no_parameters, state_of, then_at
 from routers.docs import LISTED, refusals
 from routers.downloads import Wanted, download, pages
-from routers.writes import allow, written
+from routers.gate import allow
+from routers.writes import written
 
 router = APIRouter(prefix="/api/hosts", tags=["hosts"], dependencies=[Depends(each_once)])
 HostId = Annotated[int, Path(ge=1, le=MAX_ID)]
@@ -108,7 +109,7 @@ async def list_host_containers(
     return listing(request, *await containers.find(request, query, db, host_id), "container")
 
 
-@router.delete("/{host_id}", operation_id="delete_host", status_code=204, responses=refusals(403, 404, 422, 503))
+@router.delete("/{host_id}", operation_id="delete_host", status_code=204, responses=refusals(404, 422, 503))
 async def delete_host(request: Request, host_id: HostId, db: Db) -> Response:
     """Forgets a decommissioned host and frees its name; its rows go in the background.
 

@@ -16,10 +16,10 @@ from routers.answers import refusal
 from routers.errors import Bugs, log_refusal
 from routers.headers import values
 from routers.protocol import MAX_HEADER_BYTES, MAX_HEADERS, MAX_LINE_BYTES, REFUSED, malformed, too_large
+from services.access import INTAKE
 
 logger = logging.getLogger("routers.access")
 
-INTAKE = frozenset({"/api/resources", "/monitor_info", "/api/resources/batch"})
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 

@@ -38,7 +38,7 @@ async def _health(request: Request) -> dict[str, Any]:
         },
         "queue_depth": state["writer"].depth,
         "last_commit_age_s": None if commit is None else round(time.monotonic() - commit, 1),
-        "security": "off",
+        "security": state["settings"].security.mode,
     }
 
 
@@ -50,7 +50,10 @@ Health = Annotated[dict[str, Any], Depends(_health)]
     "/health",
     operation_id="health",
     response_model=Envelope[HealthOut],
-    responses={**refusals(), 503: {"model": Envelope[HealthOut], "description": "reports cannot be stored now"}},
+    responses={
+        **refusals(is_open=True),
+        503: {"model": Envelope[HealthOut], "description": "reports cannot be stored now"},
+    },
 )
 async def health(request: Request, health: Health) -> Response:
     """Whether this process can store reports now: 200, or 503 with the same words."""
@@ -66,7 +69,7 @@ async def health(request: Request, health: Health) -> Response:
     "/health/live",
     operation_id="live",
     response_model=Envelope[LiveOut],
-    responses=refusals(),
+    responses=refusals(is_open=True),
 )
 async def live() -> Response:
     """That the process runs and its loop turns."""

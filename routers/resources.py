@@ -17,6 +17,7 @@ from routers.bodies import MAX_BATCH_BYTES, MAX_REPORT_BYTES, read
 from routers.deps import state_of
 from routers.docs import body, refusals
 from routers.errors import log_refusal, unreadable, wrong_body
+from routers.gate import check_host
 from routers.headers import values
 from services.oddities import MAX_SKEW_S, oddities
 from utils.utils import SECOND, local_second
@@ -45,6 +46,7 @@ async def post_report(request: Request) -> Response:
     """Stores one report. 200 means that it is committed."""
     key = _key(request)
     report = _parse(Report, request, await read(request, MAX_REPORT_BYTES))
+    await check_host(request, report.host.host_name)
     return _stored(request, report, await state_of(request)["writer"].submit(report, key))
 
 
@@ -59,6 +61,7 @@ async def post_monitor_info(request: Request) -> Response:
     """Stores one report of an older agent: `node_name` may stand for `host_name`, the host's fields may be flat."""
     key = _key(request)
     report = _parse(LegacyReport, request, await read(request, MAX_REPORT_BYTES, any_type=True))
+    await check_host(request, report.host.host_name)
     return _stored(request, report, await state_of(request)["writer"].submit(report, key))
 
 
@@ -149,6 +152,7 @@ async def _one(request: Request, item: object) -> dict[str, Any]:
     """What becomes of one report of a batch."""
     try:
         report = BatchItem.model_validate(item, context={"zone": state_of(request)["zone"]})
+        await check_host(request, report.host.host_name)
         stored = await state_of(request)["writer"].submit(report, report.idempotency_key)
     except ValidationError as error:
         return _refused(request, wrong_body(error))

@@ -10,8 +10,9 @@ from routers.answers import answer
 from routers.bodies import MAX_TAGS_BYTES, read
 from routers.docs import body, refusals
 from routers.errors import wrong_body
+from routers.gate import allow
 from routers.hosts import HostId
-from routers.writes import allow, written
+from routers.writes import written
 
 router = APIRouter(prefix="/api/hosts", tags=["hosts"])
 
@@ -20,7 +21,7 @@ router = APIRouter(prefix="/api/hosts", tags=["hosts"])
     "/{host_id}/tags",
     operation_id="put_host_tags",
     response_model=Envelope[TagsOut],
-    responses=refusals(403, 404, 408, 413, 415, 422, 503),
+    responses=refusals(404, 408, 413, 415, 422, 503),
     openapi_extra=body("TagsIn"),
 )
 async def put_host_tags(request: Request, host_id: HostId) -> Response:

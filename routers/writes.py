@@ -1,4 +1,4 @@
-"""What operators may change, and how: between two batches of the writer, by the deadline of a report."""
+"""How handlers write beside the reports: between two batches of the writer, by the deadline of a report."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,18 +7,10 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from database.writer import ACK_TIMEOUT_S
-from model.envelope import Code, Failure, unavailable
+from model.envelope import Code, unavailable
 from routers.deps import state_of
-from services.access import may_delete
 
 T = TypeVar("T")
-
-
-def allow(request: Request) -> None:
-    """Raises FORBIDDEN unless it comes from the server's own machine, and not from a web page."""
-    peer = request.client.host if request.client else None
-    if not may_delete(peer, request.headers.get("origin")):
-        raise Failure(Code.FORBIDDEN, "only from the server's own machine, or by python manage.py host")
 
 
 async def written(request: Request, job: Callable[[Any], T]) -> T:

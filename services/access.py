@@ -1,10 +1,78 @@
-"""Who may do what while no tokens are asked for."""
+"""Who may do what: with which token, and from where while none is asked for."""
 
+import hmac
 import ipaddress
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple
+
+from database.credentials import Credentials
+from database.tokens import Token
+from utils.token_text import parse
+
+Need = Literal["nothing", "ingest", "read", "admin"]
+
+INTAKE = frozenset({"/api/resources", "/monitor_info", "/api/resources/batch"})
+# Health for balancers, pages without data, and the API's description: no number of the fleet is in them.
+OPEN = frozenset({"/health", "/health/live", "/docs", "/redoc", "/openapi.json", "/favicon.ico"})
+OPEN_FOLDERS = ("/static/", "/docs-assets/")
+ADMINS = ("/config", "/api/tokens", "/api/agents")
+# Whoever shows no known token costs the same time as one with a wrong secret: the comparison is made all the same.
+_NOBODY = bytes(32)
 
 
-def may_delete(peer: str | None, origin: str | None) -> bool:
-    """Only someone on this very machine may delete, and no web page: a browser names the page in `Origin`."""
+class Principal(NamedTuple):
+    """Who asks, as a token shows; `previous`: by the secret that was replaced."""
+
+    token: Token
+    previous: bool = False
+
+
+def needed(method: str, path: str, *, page: bool) -> Need:
+    """What a request takes. Whatever is not listed here takes the most: a route that is forgotten stays closed.
+
+    `page`: a browser asks for HTML, and the page at / has no data of its own.
+    """
+    if method == "POST" and path in INTAKE:
+        return "ingest"
+    if method == "OPTIONS":  # browsers send no token with what asks for leave, and nothing is told but what is allowed
+        return "nothing"
+    if method not in ("GET", "HEAD"):
+        return "admin"
+    if path in OPEN or path.startswith(OPEN_FOLDERS) or (page and path == "/"):
+        return "nothing"
+    return "admin" if path.startswith(ADMINS) else "read"
+
+
+def authenticate(text: str, credentials: Credentials, now: datetime) -> Principal | None:
+    """Whose token it is; None if it is none, unknown, revoked, past its time or has a wrong secret."""
+    shown = parse(text)
+    token = credentials.find(shown.id) if shown else None
+    given = shown.hash if shown else _NOBODY
+    current = hmac.compare_digest(given, token.secret_hash if token else _NOBODY)
+    previous = hmac.compare_digest(given, (token and token.previous_hash) or _NOBODY)
+    if token is None or (token.expires_at is not None and token.expires_at <= now):
+        return None
+    if current:
+        return Principal(token)
+    in_time = token.previous_until is not None and now < token.previous_until
+    return Principal(token, previous=True) if previous and in_time else None
+
+
+def covers(scope: str, need: Need) -> bool:
+    """Whether a token's scope is enough: an admin reads as well, but reports for no host."""
+    return need in ("nothing", scope) or (scope, need) == ("admin", "read")
+
+
+def may_report(token: Token, host_name: str) -> bool:
+    """Whether a token is good for a host; an unbound one is for every host, until it is bound to its first."""
+    if token.binding == "pattern":
+        return fnmatchcase(host_name, token.host_name or "")
+    return token.host_name in (None, host_name)
+
+
+def from_here(peer: str | None, origin: str | None) -> bool:
+    """Someone on this very machine, and no web page: a browser names the page in `Origin`."""
     if origin is not None or peer is None:
         return False
     try:

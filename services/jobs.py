@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from config.settings import Settings
-from database import hosts, leases, presence, purge, retention, rollups
+from database import hosts, leases, presence, purge, retention, rollups, tokens
 from database.database import Database
 from database.presence import Call, Turn
 from database.retention import Expire, Progress
@@ -37,6 +37,7 @@ PURGE_ROWS = 5_000
 ROLL_EVERY_S, PRESENCE_EVERY_S = 5.0, 5.0
 CALLS = 20
 FIRST_S = 60.0
+USED_EVERY_S = 60.0
 RETAIN_EVERY_S = 600.0
 # A holder that was killed is replaced within this and one round.
 LEASE, LEASE_TTL_S = "history", 20.0
@@ -65,6 +66,7 @@ class Jobs:
             loop.create_task(self._every("rollups", ROLL_EVERY_S, self._roll, asyncio.Event())),
             loop.create_task(self._every("presence", PRESENCE_EVERY_S, self._judge, asyncio.Event())),
             loop.create_task(self._every("webhook", PRESENCE_EVERY_S, self._call, asyncio.Event())),
+            loop.create_task(self._every("tokens", USED_EVERY_S, self._note_used, asyncio.Event())),
             loop.create_task(self._every("retention", RETAIN_EVERY_S, self._retain, asyncio.Event())),
         ]
 
@@ -100,6 +102,13 @@ class Jobs:
             total += removed
         if total:
             logger.info(event("purged", rows=total))
+
+    async def _note_used(self) -> None:
+        """Once a minute, so that a report costs no write of its own."""
+        used, previous = self._database.credentials.take_used()
+        if used or previous:
+            now = moment(self._database.clock.now())
+            await self._writer.run(partial(tokens.used, ids=used, previous=previous, now=now))
 
     async def _retain(self) -> None:
         """Table by table."""

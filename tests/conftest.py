@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from services import jobs
+from tests.guarded import Guarded, guarding
 from tests.schema_engine import Target, target
 from tests.servers import MariaDb, MySql, Server, available
 from tests.service import Service, running, settings_for
@@ -40,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _aggregates_by_hand() -> Iterator[None]:
     """In the services of this process: tests count the statements of the writer's connection, which the jobs use."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("ROLL_EVERY_S", "PRESENCE_EVERY_S"):
+        for name in ("ROLL_EVERY_S", "PRESENCE_EVERY_S", "FIRST_S"):
             patch.setattr(jobs, name, 3_600.0)
         yield
 
@@ -99,6 +100,14 @@ def fresh(engine: str, new_url: Callable[[str], str], tmp_path: Path) -> Iterato
 def sqlite(new_url: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service on SQLite alone, for what no engine has a say in."""
     with running(settings_for(new_url("sqlite"), tmp_path_factory.mktemp("service"))) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def guard(engine: str, new_url: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A service on each engine that asks for tokens, shared by a module's tests."""
+    folder = tmp_path_factory.mktemp("guarded")
+    with guarding(settings_for(new_url(engine), folder, SECURITY_MODE="enforce")) as one:
         yield one
 
 

@@ -9,6 +9,7 @@ STATUSES = {
     200: ["0"],
     207: ["PARTIAL"],
     400: ["BAD_JSON", "BAD_REQUEST"],
+    401: ["UNAUTHORIZED"],
     403: ["FORBIDDEN"],
     404: ["NOT_FOUND"],
     405: ["METHOD_NOT_ALLOWED"],

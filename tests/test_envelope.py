@@ -24,6 +24,13 @@ UNKNOWN = (
     "/static/none.js",
     "/docs-assets",
 )
+# What bodies are good, where they are no reports.
+BODIES = {
+    "/api/resources/batch": {"reports": [SAMPLE]},
+    "/api/hosts/{host_id}/tags": {"tags": ["x"]},
+    "/api/tokens": {"name": "wall", "scope": "read"},
+    "/api/tokens/{token_id}/rotate": {"overlap_hours": 1},
+}
 # What cannot be asked without saying of which host.
 WITH_HOST = ("/api/history",)
 PATHS = sorted({path for _, path in operations()})
@@ -34,15 +41,20 @@ intakes = pytest.mark.parametrize("operation", [one for one in operations() if o
 
 @pytest.fixture
 def call(sqlite: Service) -> Callable[..., httpx.Response]:
-    """Calls an operation on the path's first existing host."""
+    """Calls an operation on the path's first existing host, or on a token that there is not."""
 
-    def called(operation: Operation, host_id: object = 1, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
+    def called(operation: Operation, id_: object = None, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
         method, path = operation
         if path in WITH_HOST:
-            options["params"] = {"host_id": host_id, **options.get("params", {})}
-        return sqlite.client.request(method, path.format(host_id=host_id), **options)
+            options["params"] = {"host_id": 1, **options.get("params", {})}
+        return sqlite.client.request(method, at(path, id_), **options)
 
     return called
+
+
+def at(path: str, id_: object = None) -> str:
+    """A path with an id in its place."""
+    return path.format(host_id=1 if id_ is None else id_, token_id="0123456789ab" if id_ is None else id_)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -63,13 +75,11 @@ def exploding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @every_operation
 def test_good_input_gets_the_documented_envelope(call: Callable[..., httpx.Response], operation: Operation) -> None:
-    body = {"reports": [SAMPLE]} if "batch" in operation[1] else SAMPLE if operation[0] == "POST" else {"tags": ["x"]}
-    answer = (
-        call(operation, json=body)
-        if operation[0] in ("POST", "PUT")
-        else call(operation, 404 if operation[0] == "DELETE" else 1)
-    )
-    assert answer.status_code == (404 if operation[0] == "DELETE" else 200)
+    method, path = operation
+    unknown = "token_id" in path or method == "DELETE"
+    body = {"json": BODIES.get(path, SAMPLE)} if method in ("POST", "PUT") else {}
+    answer = call(operation, 404 if path == "/api/hosts/{host_id}" and unknown else None, **body)
+    assert answer.status_code == (404 if unknown else 200)
     envelope(answer, operation)
 
 
@@ -77,7 +87,9 @@ def test_good_input_gets_the_documented_envelope(call: Callable[..., httpx.Respo
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"{}", b"\xff", b"5", b'{"host":{},"reports":5}'])
 def test_missing_or_bad_body_is_refused(call: Callable[..., httpx.Response], operation: Operation, body: bytes) -> None:
     answer = call(operation, content=body)
-    assert envelope(answer, operation)["resultCode"] in ("BAD_JSON", "VALIDATION")
+    nothing_needed = body == b"{}" and operation[1].endswith("/rotate")
+    codes = ("NOT_FOUND",) if nothing_needed else ("BAD_JSON", "VALIDATION")
+    assert envelope(answer, operation)["resultCode"] in codes
 
 
 @reads
@@ -100,14 +112,14 @@ def test_what_is_asked_twice_is_refused(sqlite: Service, path: str) -> None:
     "host_id", ["0", "-1", "x", "1.5", "9223372036854775808", "9" * 500, "%00", "404", "%EF%BC%91"]
 )
 def test_bad_host_id_is_refused(call: Callable[..., httpx.Response], operation: Operation, host_id: str) -> None:
-    options: dict[str, Any] = {"json": {"tags": []}} if operation[0] == "PUT" else {}
+    options: dict[str, Any] = {"json": BODIES[operation[1]]} if operation[1] in BODIES else {}
     assert envelope(call(operation, host_id, **options), operation)["resultCode"] in ("VALIDATION", "NOT_FOUND")
 
 
 @every_operation
 @pytest.mark.usefixtures("exploding")
 def test_bug_is_an_envelope_that_tells_nothing(call: Callable[..., httpx.Response], operation: Operation) -> None:
-    answer = call(operation, json=SAMPLE if operation[0] == "POST" else None)
+    answer = call(operation, json=BODIES.get(operation[1], SAMPLE))
     found = envelope(answer, operation)
     assert (answer.status_code, found["data"]) == (500, None)
     assert "secret" not in answer.text
@@ -136,8 +148,7 @@ def test_traceback_of_a_bug_is_in_the_log_alone_below_its_line(sqlite: Service) 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("path", [*PATHS, *PAGES])
 def test_other_methods_get_405_with_every_method_that_works(sqlite: Service, path: str, method: str) -> None:
-    real = path.format(host_id=404)
-    answer = sqlite.client.request(method, real)
+    answer = sqlite.client.request(method, at(path, 404))
     works = {one for one, documented in operations() if documented == path} or {"GET"}
     works |= {"HEAD"} if path in ("/health", "/health/live", "/openapi.json") else set()
     if method not in works:
@@ -158,14 +169,12 @@ def test_unknown_path_is_not_found(sqlite: Service, path: str, method: str) -> N
 
 @pytest.mark.parametrize("path", PATHS)
 def test_trailing_slash_is_accepted_and_nothing_redirects(sqlite: Service, path: str) -> None:
-    method = next(one for one in ("POST", "GET", "PUT") if (one, path) in operations())
+    method = next(one for one in ("POST", "GET", "PUT", "DELETE") if (one, path) in operations())
     options: dict[str, Any] = {"params": {"host_id": 1}} if path in WITH_HOST else {}
-    if method == "POST":
-        options["json"] = {"reports": []} if "batch" in path else SAMPLE
-    if method == "PUT":
-        options["json"] = {"tags": []}
-    answer = sqlite.client.request(method, path.format(host_id=1).rstrip("/") + "/", **options)
-    assert answer.status_code == 200
+    if method in ("POST", "PUT"):
+        options["json"] = BODIES.get(path, SAMPLE)
+    answer = sqlite.client.request(method, at(path).rstrip("/") + "/", **options)
+    assert answer.status_code == (404 if "token_id" in path else 200)
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live"])

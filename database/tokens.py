@@ -1,0 +1,99 @@
+"""The tokens. Connection in, rows out; nothing here commits."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+
+from model.models import access_revision, tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token as it is stored; moments are naive UTC.
+
+    `binding` of the scope `ingest`: `host` (host_name is the one it may report for), `pattern` (host_name is one, as
+    `web-*`), or `first` (host_name is the first host's that used it, None until then).
+    """
+
+    id: str
+    name: str
+    scope: str
+    binding: str | None
+    host_name: str | None
+    secret_hash: bytes
+    created_at: datetime
+    expires_at: datetime | None = None
+    previous_hash: bytes | None = None
+    previous_until: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used: datetime | None = None
+    previous_used: datetime | None = None
+
+
+_COLUMNS = [tokens.c[name] for name in Token.__dataclass_fields__]
+
+
+def revision(connection: Connection) -> int:
+    """A number that grows with every change but those of `last_used`."""
+    number: int = connection.execute(select(access_revision.c.number)).scalar_one()
+    return number
+
+
+def listed(connection: Connection) -> list[Token]:
+    """Every token, the newest first."""
+    rows = connection.execute(select(*_COLUMNS).order_by(tokens.c.created_at.desc(), tokens.c.id))
+    return [Token(*row) for row in rows]
+
+
+def valid(connection: Connection, now: datetime) -> list[Token]:
+    """The tokens that are neither revoked nor past their time."""
+    good = tokens.c.revoked_at.is_(None) & or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now)
+    return [Token(*row) for row in connection.execute(select(*_COLUMNS).where(good))]
+
+
+def create(connection: Connection, token: Token) -> None:
+    """Stores a new token."""
+    _changed(connection)
+    connection.execute(insert(tokens).values({name: getattr(token, name) for name in Token.__dataclass_fields__}))
+
+
+def rotate(connection: Connection, id_: str, secret_hash: bytes, until: datetime) -> bool:
+    """Gives a token another secret; the one that it had is good until then. False if there is no such token."""
+    _changed(connection)
+    old = {"previous_hash": tokens.c.secret_hash, "previous_until": until, "previous_used": tokens.c.last_used}
+    # Alone, for MySQL would give previous_hash the secret that the same statement has just stored.
+    kept = connection.execute(update(tokens).where(*_living(id_)).values(old))
+    connection.execute(update(tokens).where(*_living(id_)).values(secret_hash=secret_hash, last_used=None))
+    return kept.rowcount > 0
+
+
+def revoke(connection: Connection, id_: str, now: datetime) -> bool:
+    """Ends a token for ever. False if there is no such token, or no more."""
+    _changed(connection)
+    return connection.execute(update(tokens).where(*_living(id_)).values(revoked_at=now)).rowcount > 0
+
+
+def bind(connection: Connection, id_: str, host_name: str) -> str | None:
+    """Binds a token to the first host that uses it, and gives the host that it is bound to: another was faster."""
+    _changed(connection)
+    unbound = (*_living(id_), tokens.c.host_name.is_(None))
+    connection.execute(update(tokens).where(*unbound).values(host_name=host_name))
+    return connection.execute(select(tokens.c.host_name).where(*_living(id_))).scalar()
+
+
+def used(connection: Connection, ids: Iterable[str], previous: Iterable[str], now: datetime) -> None:
+    """Notes which tokens were used of late: by their secret, and by the one before it."""
+    for column, named in ((tokens.c.last_used, sorted(ids)), (tokens.c.previous_used, sorted(previous))):
+        if named:
+            connection.execute(update(tokens).where(tokens.c.id.in_(named)).values({column: now}))
+
+
+def _living(id_: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return tokens.c.id == id_, tokens.c.revoked_at.is_(None)
+
+
+def _changed(connection: Connection) -> None:
+    """First of all: whoever changes tokens at the same time waits here, in one order."""
+    connection.execute(update(access_revision).values(number=access_revision.c.number + 1))

@@ -1,0 +1,114 @@
+"""Who asks, told by the token before anything of a request is read, and what that lets them do."""
+
+import logging
+from functools import partial
+from typing import cast
+from urllib.parse import unquote_to_bytes
+
+from fastapi import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from database import tokens
+from logger import event
+from model.envelope import Code, Failure, unavailable
+from routers.deps import State, state_of
+from routers.errors import on_failure
+from routers.headers import text, values
+from routers.writes import written
+from services.access import Need, Principal, authenticate, covers, from_here, may_report, needed
+from utils.utils import moment
+
+security = logging.getLogger("security")
+PRINCIPAL = "principal"
+
+
+class Gate:
+    """Pure ASGI: what is refused goes no further."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request; the lifespan passes through."""
+        try:
+            if scope["type"] == "http":
+                admit(scope)
+        except Failure as failure:
+            response = await on_failure(Request(scope), failure)
+            await response(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def admit(scope: Scope) -> None:
+    """Notes who asks. Raises UNAUTHORIZED or FORBIDDEN where tokens are asked for, before the body is read."""
+    if scope["query_string"] and b"rms_" in unquote_to_bytes(scope["query_string"]):
+        raise _unauthorized("a token belongs into the header Authorization, never into an address")
+    state = cast("State", scope["state"])
+    mode = state["settings"].security.mode
+    if mode == "off":
+        return
+    principal = scope[PRINCIPAL] = _principal(scope, state)
+    need = needed(scope["method"], scope["path"], page="text/html" in text(scope, b"accept"))
+    if mode == "enforce" and need != "nothing":
+        _check(scope, state, principal, need)
+
+
+def _principal(scope: Scope, state: State) -> Principal | None:
+    given = values(scope, b"authorization")
+    kind, _, token = given[0].decode("latin-1").partition(" ") if len(given) == 1 else ("", "", "")
+    if kind.lower() != "bearer":
+        return None
+    database = state["database"]
+    principal = authenticate(token.strip(), database.credentials, moment(database.clock.now()))
+    if principal:
+        database.credentials.note(principal.token.id, previous=principal.previous)
+    return principal
+
+
+def _check(scope: Scope, state: State, principal: Principal | None, need: Need) -> None:
+    if principal is None:
+        if not values(scope, b"authorization"):
+            raise _unauthorized("show a token: Authorization: Bearer rms_...")
+        if not state["database"].credentials.loaded:
+            raise unavailable()
+        raise _unauthorized("this token is not known, or no more", ' error="invalid_token"')
+    if not covers(principal.token.scope, need):
+        raise Failure(Code.FORBIDDEN, f"this takes a token of the scope {need}")
+
+
+def _unauthorized(message: str, error: str = "") -> Failure:
+    return Failure(Code.UNAUTHORIZED, message, headers={"WWW-Authenticate": f"Bearer{error}"})
+
+
+async def check_host(request: Request, host_name: str) -> None:
+    """Raises FORBIDDEN if the token is good for other hosts alone; binds one that is to be bound to its first host."""
+    principal: Principal | None = request.scope.get(PRINCIPAL)
+    if principal is None:
+        return
+    token = principal.token
+    good = may_report(token, host_name)
+    if good and token.binding == "first" and token.host_name is None:
+        bound = await written(request, partial(tokens.bind, id_=token.id, host_name=host_name))
+        state_of(request)["database"].credentials.bound(token.id, bound or "")
+        good = bound == host_name
+    if not good:
+        _spoofed(request, token.id, host_name)
+
+
+def _spoofed(request: Request, token_id: str, host_name: str) -> None:
+    peer = request.client.host if request.client else None
+    security.warning(event("host_spoof", token=token_id, host=host_name, peer=peer))
+    if state_of(request)["settings"].security.mode == "enforce":
+        raise Failure(Code.FORBIDDEN, "this token is not good for this host")
+
+
+def allow(request: Request) -> None:
+    """Raises FORBIDDEN unless an admin asks; while no token is asked for, someone on the server's own machine."""
+    principal: Principal | None = request.scope.get(PRINCIPAL)
+    if principal and covers(principal.token.scope, "admin"):
+        return
+    peer = request.client.host if request.client else None
+    enforced = state_of(request)["settings"].security.mode == "enforce"
+    if enforced or not from_here(peer, request.headers.get("origin")):
+        raise Failure(Code.FORBIDDEN, "only with an admin's token, from the server's own machine, or by manage.py")

@@ -1,0 +1,101 @@
+"""The tokens, for admins."""
+
+from datetime import timedelta
+from functools import partial
+from typing import Annotated, TypeVar
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel, ValidationError
+
+from database import tokens
+from model.envelope import Code, Envelope, Failure, ok
+from model.tokens import RotateIn, TokenIn, TokenMade, TokenOut
+from routers.answers import answer
+from routers.bodies import MAX_TAGS_BYTES, read
+from routers.deps import Db, no_parameters
+from routers.docs import body, refusals
+from routers.errors import wrong_body
+from routers.gate import allow
+from routers.writes import written
+from services.tokens import described, issue
+from utils.token_text import mint
+from utils.utils import moment
+
+M = TypeVar("M", bound=BaseModel)
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+async def _admins(request: Request) -> None:
+    allow(request)
+
+
+router = APIRouter(prefix="/api/tokens", tags=["access"], dependencies=[Depends(_admins), Depends(no_parameters)])
+TokenId = Annotated[str, Path(pattern="^[0-9a-f]{12}$")]
+
+
+@router.get("", operation_id="list_tokens", response_model=Envelope[list[TokenOut]], responses=refusals(422, 503))
+async def list_tokens(db: Db) -> Response:
+    """Every token, the newest first; of its secret nothing is known any more."""
+    now = moment(db.clock.now())
+    found = [described(token, now) for token in await db.read(tokens.listed)]
+    return answer(ok(found, f"token_count: {len(found)}"), headers=NO_STORE)
+
+
+@router.post(
+    "",
+    operation_id="create_token",
+    response_model=Envelope[TokenMade],
+    responses=refusals(408, 413, 415, 422, 503),
+    openapi_extra=body("TokenIn"),
+)
+async def create_token(request: Request, db: Db) -> Response:
+    """Makes a token and shows it, this once."""
+    asked = await _body(request, TokenIn)
+    now = moment(db.clock.now())
+    issued = issue(asked, now)
+    await written(request, partial(tokens.create, token=issued.token))
+    return answer(ok({**described(issued.token, now), "token": issued.text}, "shown this once"), headers=NO_STORE)
+
+
+@router.post(
+    "/{token_id}/rotate",
+    operation_id="rotate_token",
+    response_model=Envelope[TokenMade],
+    responses=refusals(404, 408, 413, 415, 422, 503),
+    openapi_extra=body("RotateIn"),
+)
+async def rotate_token(request: Request, token_id: TokenId, db: Db) -> Response:
+    """Gives a token another secret and shows it, this once; the one before it stays good for `overlap_hours`."""
+    overlap = timedelta(hours=(await _body(request, RotateIn)).overlap_hours)
+    now = moment(db.clock.now())
+    minted = mint(token_id)
+    given = await written(request, partial(tokens.rotate, id_=token_id, secret_hash=minted.hash, until=now + overlap))
+    token = await _found(db, token_id, done=given)
+    return answer(ok({**described(token, now), "token": minted.text}, "shown this once"), headers=NO_STORE)
+
+
+@router.delete("/{token_id}", operation_id="revoke_token", status_code=204, responses=refusals(404, 422, 503))
+async def revoke_token(request: Request, token_id: TokenId, db: Db) -> Response:
+    """Ends a token for ever: within five seconds no process takes it any more."""
+    now = moment(db.clock.now())
+    if not await written(request, partial(tokens.revoke, id_=token_id, now=now)):
+        raise _unknown()
+    return Response(status_code=204)
+
+
+async def _body(request: Request, model: type[M]) -> M:
+    try:
+        return model.model_validate_json(await read(request, MAX_TAGS_BYTES))
+    except ValidationError as error:
+        raise wrong_body(error) from None
+
+
+async def _found(db: Db, token_id: str, *, done: bool) -> tokens.Token:
+    found = {token.id: token for token in await db.read(tokens.listed)} if done else {}
+    if token_id not in found:
+        raise _unknown()
+    return found[token_id]
+
+
+def _unknown() -> Failure:
+    return Failure(Code.NOT_FOUND, "no such token, or it was revoked")

@@ -1,11 +1,15 @@
 import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from config.config import ROOT
-from tests.deployed import in_image, instructions
+from tests.deployed import in_image, instructions, program
 
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 # An entry is a line that is continued by its hashes; what stands further in is a hash or who asks for it.
@@ -21,6 +25,13 @@ PLATFORMS = [
     for system, machine in (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("win32", "AMD64"))
     for python in ("CPython", "PyPy")
 ]
+
+
+def installed(name: str) -> bool:
+    try:
+        return bool(distribution(name))
+    except PackageNotFoundError:
+        return False
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=[one.name for one in ASKED])
@@ -49,3 +60,14 @@ def test_image_installs_the_lock_and_nothing_else() -> None:
     assert in_image("requirements.lock")
     [install] = [run for run in instructions("RUN") if "pip" in run]
     assert install.endswith("--require-hashes -r /requirements.lock")
+
+
+def test_every_licence_is_one_that_is_allowed() -> None:
+    """Of what is installed here; `make audit` looks at all that is locked."""
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    ignored = tools["pip-licenses"]["ignore-packages"]
+    names = [name for name in LOCKED if installed(name) and name not in ignored]
+    command = [program("pip-licenses"), "--python", sys.executable, "--packages", *names]
+    judged = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert judged.returncode == 0, judged.stderr
+    assert len(judged.stdout.splitlines()) == 1 + len(names)  # with the header

@@ -1,6 +1,6 @@
 # One command each; `make help` lists them. Needs Python 3.11 or newer with its venv module.
 .DEFAULT_GOAL := help
-.PHONY: help run agent demo test check lint types faults mutants bench fix clean
+.PHONY: help run agent demo test check lint types faults mutants bench lock audit fix clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -85,6 +85,14 @@ bench: $(VENV)/.installed-dev ## measure the intake, the reads and the parts of 
 	@$(BIN)/python -m benchmarks.interpreter
 	@$(BIN)/python -m benchmarks.validation
 	@$(BIN)/python -m benchmarks.sizes
+
+# What is locked stays until requirements.txt forbids it; LOCK=--upgrade takes the newest of everything.
+lock: $(VENV)/.installed-dev ## pin and hash what requirements.txt asks for, for all platforms; LOCK=--upgrade for the newest
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \
+		$(LOCK) requirements.txt -o requirements.lock
+
+audit: $(VENV)/.installed-dev ## look at what is locked: licences, known vulnerabilities, and a list of it (sbom.json)
+	@tests/audit.sh $(BIN)
 
 fix: $(VENV)/.installed-dev ## correct what can be corrected automatically, and format
 	@$(BIN)/ruff check --fix

@@ -43,18 +43,18 @@ test: $(VENV)/.installed-dev ## run lint, types, the tests and a short run of th
 	@$(STAGE); stage types $(MAKE) -s types
 	@$(STAGE); work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; result=0; \
 	export TEST_RAN_ON="$$work/ran-on" FAULT_TABLE="$$work/faults" FAULT_ACKS=5000 COVERAGE_FILE="$$work/coverage"; \
-	stage suite $(BIN)/python -m pytest -q -m 'not faults and not agent and not history and not security' $(SPLIT) --cov --cov-report= --cov-fail-under=0 || result=$$?; \
-	stage agent $(BIN)/python -m pytest -q -rs -m agent $(SPLIT) --cov --cov-append --cov-report= --cov-fail-under=0 || result=$$?; \
-	stage history $(BIN)/python -m pytest -q -rs -m history $(SPLIT) --cov --cov-append --cov-report= --cov-fail-under=0 || result=$$?; \
-	stage security $(BIN)/python -m pytest -q -rs -m 'security and not faults' $(SPLIT) --cov --cov-append --cov-report=term-missing:skip-covered || result=$$?; \
-	stage faults $(BIN)/python -m pytest -q -m faults || result=$$?; \
+	stage suite $(BIN)/python -m pytest -q -rfER -m 'not faults and not agent and not history and not security' $(SPLIT) --cov --cov-report= --cov-fail-under=0 || result=$$?; \
+	stage agent $(BIN)/python -m pytest -q -rsR -m agent $(SPLIT) --cov --cov-append --cov-report= --cov-fail-under=0 || result=$$?; \
+	stage history $(BIN)/python -m pytest -q -rsR -m history $(SPLIT) --cov --cov-append --cov-report= --cov-fail-under=0 || result=$$?; \
+	stage security $(BIN)/python -m pytest -q -rsR -m 'security and not faults' $(SPLIT) --cov --cov-append --cov-report=term-missing:skip-covered || result=$$?; \
+	stage faults $(BIN)/python -m pytest -q -rfER -m faults || result=$$?; \
 	$(BIN)/python -m tests.fault_table "$$work/faults"; \
 	$(BIN)/python -m tests.servers "$$work/ran-on"; exit $$result
 
 check: $(VENV)/.installed-dev ## run lint, types and the quick tests, on the embedded database only
 	@$(STAGE); stage lint $(MAKE) -s lint
 	@$(STAGE); stage types $(MAKE) -s types
-	@$(STAGE); stage suite env TEST_ENGINES=sqlite $(BIN)/python -m pytest -q -m 'not slow and not faults and not agent and not history and not security'
+	@$(STAGE); stage suite env TEST_ENGINES=sqlite $(BIN)/python -m pytest -q -rfER -m 'not slow and not faults and not agent and not history and not security'
 
 lint: $(VENV)/.installed-dev ## look for mistakes and for other formatting than ours
 	@$(BIN)/ruff check
@@ -70,7 +70,7 @@ FAULT_ACKS ?= 300000
 faults: $(VENV)/.installed-dev ## break servers under load, and print what was lost; FAULT_ACKS=5000 for a short run
 	@tests/install.sh
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; result=0; \
-	env FAULT_ACKS=$(FAULT_ACKS) FAULT_TABLE="$$work/faults" $(BIN)/python -m pytest -q -m faults --timeout=0 || result=$$?; \
+	env FAULT_ACKS=$(FAULT_ACKS) FAULT_TABLE="$$work/faults" $(BIN)/python -m pytest -q -rfER -m faults --timeout=0 || result=$$?; \
 	$(BIN)/python -m tests.fault_table "$$work/faults"; exit $$result
 
 mutants: $(VENV)/.installed-dev ## change the intake's core one expression at a time, and name what no test notices

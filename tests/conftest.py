@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from pytest_timeout import _get_item_settings  # type: ignore[import-untyped]
 
 from services import jobs
 from tests.guarded import Guarded, guarding
@@ -35,6 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         engine = item.callspec.params.get("engine") if hasattr(item, "callspec") else None
         if engine in SERVER_CLASSES:
             item.add_marker("slow")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Limits the time of a further try too: pytest-timeout's own limit ends with the first failure."""
+    if getattr(item, "execution_count", 1) > 1 and (settings := _get_item_settings(item)).timeout:
+        item.ihook.pytest_timeout_set_timer(item=item, settings=settings)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,7 @@ from sqlalchemy import inspect
 from database.adoption_state import NotReady
 from model.models import containers, hosts, reports, rollup_pending
 from tests.earlier import NOON, Earlier, rows, small
+from tests.elapsed import within
 from tests.schema_engine import Crash, Saboteur, Target, prepare_in_processes, target
 
 pytestmark = pytest.mark.slow
@@ -151,8 +152,9 @@ def test_200_000_rows_are_adopted_within_a_minute(
         earlier.add_containers([{"host_id": host, "container_name": name, "get_datetime": at} for host, name in names])
     started = time.monotonic()
     empty.prepare()
-    record_property("seconds", round(time.monotonic() - started, 1))
-    assert time.monotonic() - started < 60
+    took_s = time.monotonic() - started
+    record_property("seconds", round(took_s, 1))
     assert empty.sql("SELECT COUNT(*), COUNT(DISTINCT sampled_at) FROM containers") == [(200_000, 100)]
     current = "SELECT COUNT(*) FROM containers c JOIN hosts h ON c.host_id = h.id AND c.sampled_at = h.sampled_at"
     assert empty.sql(current) == [(2_000,)]
+    within(took_s, 60)

@@ -25,6 +25,7 @@ from agent.sampler import Sampler
 from agent.settings import load
 from model.schemas import MAX_CONTAINERS, ContainerSample, HostSample, Report
 from tests import recorded_stats
+from tests.elapsed import within
 from tests.fake_engine import DOCKER, PODMAN, STARTED, Fake, FakeEngine, running
 from tests.scripted import Asked, Reply, scripted
 
@@ -204,7 +205,7 @@ def test_200_containers_take_less_than_3_s(sampler: MakeSampler, socket: Path) -
         took = time.monotonic() - began
     assert len(found) == 200
     assert all(container["cpu_percentage"] is not None for container in found)
-    assert took < 3
+    within(took, 3)
 
 
 def test_one_that_hangs_or_vanishes_costs_only_itself(
@@ -254,7 +255,8 @@ def test_an_answer_that_comes_byte_by_byte_has_an_end(
         began = time.monotonic()
         with pytest.raises(EngineError, match="no answer within"):
             Engine(f"unix://{socket}", {}).connect()
-        assert time.monotonic() - began < 2
+        took = time.monotonic() - began
+    within(took, 2)
 
 
 def test_an_answer_after_which_the_engine_hangs_up_is_read_whole(socket: Path) -> None:
@@ -277,10 +279,11 @@ def test_many_that_hang_cost_only_themselves(
     with running(FakeEngine(*fakes, version=PODMAN), socket):
         began = time.monotonic()
         found = by_name(sampler().sample())
-        assert time.monotonic() - began < 1.4
+        took = time.monotonic() - began
     assert len(found) == 41
     assert {container["engine_type"] for container in found.values()} == {"podman"}
     assert {container["status"] for container in found.values()} == {"running"}
+    within(took, 1.4)
 
 
 def test_an_answer_that_nobody_understands_costs_only_its_container(sampler: MakeSampler, socket: Path) -> None:

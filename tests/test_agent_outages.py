@@ -22,6 +22,7 @@ from agent.notices import Notices
 from agent.spool import Spool
 from config.config import ROOT
 from database.dialect import Role, dialect_for
+from tests.elapsed import within
 from tests.fake_engine import Fake, FakeEngine, running
 from tests.processes import free_port
 from tests.programs import MAIN, Program, as_user, program, wait_for
@@ -110,13 +111,13 @@ def test_an_outage_of_two_minutes_with_two_kills_loses_and_doubles_nothing(tmp_p
     # Each second has its report, but for the starts of the agent after its kills.
     gaps = reports_gaps([sampled for sampled, _ in rows])
     assert len([gap for gap in gaps if gap > INTERVAL_S * 1.5]) <= 3 * 2
-    assert max(gaps) < 5
     assert all(timedelta(seconds=-1) < sampled - clock < timedelta(seconds=2) for sampled, clock in rows)
     # What is stored twice is there at nearly the same moment twice; a late sample is not that near to the next one.
     assert min(gaps) > INTERVAL_S / 10
     assert len(now) == 1
     assert now[0]["sampled_at"][:23] >= rows[-3][0].isoformat()[:23]
     assert undelivered(tmp_path / "spool") <= 1
+    within(max(gaps), 5, "s between two reports")
 
 
 def backlog(folder: Path, count: int) -> None:
@@ -141,10 +142,10 @@ def test_10000_reports_drain_in_less_than_30_s_and_delay_no_live_one(tmp_path: P
         wait_for(lambda: len(delays(tmp_path, url, "backlog")) == 10_000, within_s=60, every_s=0.5)
         took = time.monotonic() - began
         time.sleep(2 * INTERVAL_S)
-    assert took < 30
     live = delays(tmp_path, url, "live")
     assert len(live) >= took / INTERVAL_S - 1
-    assert max(live) <= INTERVAL_S
+    within(took, 30)
+    within(max(live), INTERVAL_S, "s that a live report was late")
 
 
 def delays(folder: Path, url: str, host: str) -> list[float]:
@@ -188,7 +189,7 @@ def test_it_is_small_and_idle(tmp_path: Path) -> None:
     sys.stdout.write(f"agent with 20 containers: {memory / (1 << 20):.1f} MiB, {used / 0.31:.2f} % of a core\n")
     assert memory < 40 << 20
     # Three reports at least in 31 s.
-    assert used < 0.31
+    within(used, 0.31, "s of a processor")
 
 
 def test_once_prints_a_report_and_sends_nothing(tmp_path: Path) -> None:

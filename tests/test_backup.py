@@ -110,6 +110,7 @@ def test_a_backup_under_load_is_of_one_moment_and_disturbs_nobody(
     assert before <= verdict.acknowledged - verdict.missing < verdict.acknowledged
     now, then = rows(url), rows(empty)
     assert all(set(then[name]) <= set(now[name]) for name in ("reports", "containers"))
+    fleet.in_time()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")

@@ -93,6 +93,7 @@ def test_a_clock_that_jumps_costs_no_report_and_freezes_no_host(
         assert all(host["status"] == "online" for host in one.get("/api/hosts").json()["data"])
         verdict = fleet.check(settings, statuses=[200])
     note(f"{FAULT}, the {whose}'s", engine, verdict, steps=len(STEPS), slowest_answer_s=fleet.slowest_s)
+    fleet.in_time()
 
 
 @contextmanager

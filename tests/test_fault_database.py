@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.elapsed import within
 from tests.fault_table import note
 from tests.faultkit import until
 from tests.fleet import LONGEST_S, Fleet
@@ -75,8 +76,9 @@ def test_a_killed_database_costs_nothing_that_was_acknowledged(server: Server, t
     growth = max(kill.memory_mib[pid] - before[pid] for kill in kills for pid in before)
     recovery = max(kill.recovery_s for kill in kills)
     note("kill -9 the database", server.name, verdict, kills=KILLS, recovery_s=recovery, growth_mib=growth)
-    assert recovery <= 5
     assert growth <= 64
+    fleet.in_time()
+    within(recovery, 5, "s to be back")
 
 
 def paused(server: Server, one: Program, fleet: Fleet) -> tuple[float, float]:
@@ -113,8 +115,9 @@ def test_a_hanging_database_is_waited_for_no_longer_than_the_deadline(server: Se
     slowest = {"slowest_s": fleet.slowest_s, "slowest_read_s": read}
     note("the database hangs", server.name, verdict, recovery_s=recovery, **slowest, connections=left)
     assert {"0", "DB_UNAVAILABLE"} <= fleet.codes.keys() <= {"0", "DB_UNAVAILABLE", "COMMIT_UNKNOWN"}
-    assert recovery <= 5
-    assert read < LONGEST_S
+    fleet.in_time()
+    within(recovery, 5, "s to be back")
+    within(read, LONGEST_S, "s for a read")
 
 
 def test_a_host_that_a_stranger_holds_keeps_no_other_waiting(server: Server, tmp_path: Path) -> None:
@@ -131,4 +134,5 @@ def test_a_host_that_a_stranger_holds_keeps_no_other_waiting(server: Server, tmp
     owner.check(settings_for(url, tmp_path), statuses=(200, 503))
     note("a row is locked", server.name, verdict, others_s=others.slowest_s, owner_s=owner.slowest_s)
     assert owner.slowest_s > HOLD_S / 2, "it was not held"
-    assert others.slowest_s <= 5
+    owner.in_time()
+    within(others.slowest_s, 5, "s for an answer")

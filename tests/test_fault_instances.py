@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import ENGINES
 from tests.deployed import nginx
+from tests.elapsed import within
 from tests.fault_table import note
 from tests.fleet import ACKS, Fleet
 from tests.processes import free_port
@@ -57,6 +58,7 @@ def test_an_instance_killed_behind_nginx_takes_nothing_with_it(new_url: Callable
                 replaced((one, other)[turn % 2], fleet)
     verdict = fleet.check(settings_for(url, tmp_path))
     note("kill -9 an instance behind nginx", "mysql", verdict, kills=KILLS, refused=fleet.statuses[503])
+    fleet.in_time()
 
 
 def replaced(instance: Instance, fleet: Fleet) -> None:
@@ -82,7 +84,7 @@ def test_first_starts_at_once_make_one_schema(engine: str, new_url: Callable[[st
             assert sum(one.log.count("Running upgrade  -> 0001") for one in started) == 1
             assert "ERROR" not in "".join(one.log for one in started)
     note("first starts at once", engine, processes=PROCESSES, starts=STARTS, slowest_ready_s=max(waits_s))
-    assert max(waits_s) <= 15
+    within(max(waits_s), 15, "s to be ready")
 
 
 def test_of_first_starts_at_once_on_sqlite_one_comes_up(new_url: Callable[[str], str], tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_of_first_starts_at_once_on_sqlite_one_comes_up(new_url: Callable[[str],
             assert len(refused) == PROCESSES - 1
             assert {one.output.count("is in use by another server process") for one in refused} == {1}
     note("first starts at once", "sqlite", refused=PROCESSES - 1, starts=STARTS, slowest_ready_s=max(waits_s))
-    assert max(waits_s) <= 15
+    within(max(waits_s), 15, "s to be ready")
 
 
 @contextmanager

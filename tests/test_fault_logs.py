@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.disks import disk
+from tests.elapsed import within
 from tests.fault_table import note
 from tests.fleet import ACKS, Fleet, Verdict
 from tests.programs import MAIN_AS_USER, Program, program, wait_for
@@ -47,6 +48,7 @@ def removed(logs: Path, _stack: ExitStack) -> tuple[Act, Act]:
 class Run(NamedTuple):
     """What came of a server whose log directory was broken, mended and broken again."""
 
+    fleet: Fleet
     verdict: Verdict
     output: str
     lasted_s: float
@@ -64,7 +66,8 @@ def test_a_broken_log_directory_costs_no_report_no_line_and_no_time(
     note(fault, "sqlite", run.verdict, p99_s=run.broken_s, base_p99_s=run.base_s, warnings=warnings)
     assert sum(map(int, re.findall(r" commit reports=(\d+)", run.output))) == run.verdict.acknowledged
     assert warnings <= 1 + run.lasted_s // 60
-    assert run.broken_s <= allowed_s(run.base_s)
+    run.fleet.in_time()
+    within(run.broken_s, allowed_s(run.base_s), "s for 99 of 100 answers")
 
 
 def reported(stack: ExitStack, damage: Act, mend: Act, url: str, folder: Path) -> Run:
@@ -82,7 +85,8 @@ def reported(stack: ExitStack, damage: Act, mend: Act, url: str, folder: Path) -
         broken_s, base_s = in_turns(fleet, damage, mend_and_wait)
     lasted_s = time.monotonic() - began
     one.stop()  # its last lines are out
-    return Run(fleet.check(settings_for(url, folder), statuses=[200]), one.output, lasted_s, broken_s, base_s)
+    verdict = fleet.check(settings_for(url, folder), statuses=[200])
+    return Run(fleet, verdict, one.output, lasted_s, broken_s, base_s)
 
 
 def in_turns(fleet: Fleet, damage: Act, mend: Act) -> tuple[float, float]:

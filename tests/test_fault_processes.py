@@ -15,8 +15,9 @@ import pytest
 
 from tests import raw
 from tests.conftest import ENGINES
+from tests.elapsed import within
 from tests.fault_table import note
-from tests.fleet import ACKS, Fleet, Verdict
+from tests.fleet import ACKS, LONGEST_S, Fleet, Verdict
 from tests.processes import free_port
 from tests.programs import MAIN, Program, program, wait_for
 from tests.service import process, settings_for
@@ -49,7 +50,7 @@ def test_a_killed_worker_is_replaced_and_takes_nothing_with_it(
         with fleet.reporting():
             kills = [killed(one, fleet, folder) for folder in folders(tmp_path, KILLS)]
             # Something else may keep the machine busy during one of them.
-            while too_slow(fleet, kills, ENOUGH) and len(kills) < ROUNDS * KILLS:
+            while slowdown(fleet, kills) > ENOUGH and len(kills) < ROUNDS * KILLS:
                 kills += [killed(one, fleet, folder) for folder in folders(tmp_path / str(len(kills)), KILLS)]
     verdict = fleet.check(settings_for(url, tmp_path))
     base_s, beside_s, short_s = p99s_s(fleet, kills)
@@ -58,8 +59,9 @@ def test_a_killed_worker_is_replaced_and_takes_nothing_with_it(
     tries = {"workers": workers, "rounds": len(kills) // KILLS}
     note("kill -9 a worker", engine, verdict, **tries, back_s=back_s, start_s=start_s, **ratios)
     # It is missed within half a second, and then takes what any start takes on a machine as busy as this one.
-    assert back_s <= (3 if FULL else max(3, 1 + 2 * start_s))
-    assert not too_slow(fleet, kills, LIMIT)
+    within(back_s, 3 if FULL else max(3, 1 + 2 * start_s), "s without the worker")
+    within(slowdown(fleet, kills), LIMIT, "times as slow without it")
+    fleet.in_time()
 
 
 class Span(NamedTuple):
@@ -87,14 +89,14 @@ def times_s(kill: Kill) -> tuple[float, float]:
     return kill.short.end - kill.short.begin, kill.beside.end - kill.beside.begin
 
 
-def too_slow(fleet: Fleet, kills: Sequence[Kill], limit: float) -> bool:
-    """In the median of the kills: what else keeps the machine busy meets some of them.
+def slowdown(fleet: Fleet, kills: Sequence[Kill]) -> float:
+    """How many times as slow answers are, in the median of the kills: what else keeps the machine busy meets some.
 
     A start costs a core for about a second: in a short run, on a small machine, the base is of a time with one.
     """
     each = [p99s_s(fleet, [kill]) for kill in kills]
     ratios = [short_s / (base_s if FULL else max(base_s, beside_s)) for base_s, beside_s, short_s in each]
-    return statistics.median(ratios) > limit
+    return statistics.median(ratios)
 
 
 def members(one: Program) -> list[psutil.Process]:
@@ -186,7 +188,8 @@ def test_a_stop_under_load_answers_what_is_in_flight(
     note("stop under load", engine, verdict, slowest_s=slowest_s, in_flight=len(answered))
     assert set(answered) == {200}
     assert {drain.status for drain in drains} == {0}
-    assert slowest_s <= 20
+    fleet.in_time()
+    within(slowest_s, 20, "s to stop")
 
 
 def test_an_idle_tree_stops_at_once(engine: str, new_url: Callable[[str], str], tmp_path: Path) -> None:
@@ -197,7 +200,7 @@ def test_an_idle_tree_stops_at_once(engine: str, new_url: Callable[[str], str], 
         drain = drained(one)
     note("stop when idle", engine, took_s=drain.took_s)
     assert drain.status == 0
-    assert drain.took_s <= 2
+    within(drain.took_s, 2, "s to stop")
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,7 @@ def test_four_workers_on_the_same_hosts_all_get_through(
     engine: str, new_url: Callable[[str], str], tmp_path: Path
 ) -> None:
     url, verdicts = new_url(engine), []
-    ratios: list[float] = []
+    ratios, waits_s = list[float](), list[float]()
     with program(MAIN, url, tmp_path, SERVER_WORKERS="4") as one:
         one.ready()
         # Something else may keep the machine busy during one of a pair.
@@ -247,9 +250,11 @@ def test_four_workers_on_the_same_hosts_all_get_through(
             alone, together = (pushed(one.port, hosts, f"{hosts}-{len(ratios)}") for hosts in (0, HOSTS))
             verdicts.append(together.fleet.check(settings_for(url, tmp_path), statuses=[200]))
             ratios.append(together.rate / alone.rate)
+            waits_s.append(together.fleet.slowest_s)
     ratio = statistics.median(ratios)
     note("four workers, the same 200 hosts", engine, total(verdicts), errors=0, throughput_x_uncontended=ratio)
-    assert ratio >= 0.7
+    within(max(waits_s), LONGEST_S, "s for an answer")
+    within(1 / ratio, 1 / 0.7, "times as slow as uncontended")
 
 
 @dataclass(frozen=True)

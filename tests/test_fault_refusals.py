@@ -20,6 +20,7 @@ from config.config import Settings
 from database.dialect import Role, dialect_for
 from tests import raw
 from tests.conftest import SERVER_CLASSES
+from tests.elapsed import within
 from tests.fault_table import note
 from tests.faultkit import until
 from tests.fleet import ACKS, Fleet
@@ -127,7 +128,7 @@ def test_one_poisoned_report_of_two_hundred_is_refused_alone(
     base_s, took_s = (statistics.median(one.took_s for one in batches) for batches in zip(*tries, strict=True))
     note("one poisoned report in 200", engine, extra_transactions=extra, base_s=base_s, slowest_success_s=took_s)
     assert extra <= EXTRA
-    assert took_s <= 5 * base_s
+    within(took_s, 5 * base_s)
 
 
 @contextmanager
@@ -179,7 +180,8 @@ def test_poison_now_and_then_holds_nobody_up(engine: str, new_url: Callable[[str
     verdict = fleet.check(settings, statuses=(200,))
     base_s, p99_s = statistics.median(quiet), statistics.median(poisoned)
     note("poisoned reports now and then", engine, verdict, base_p99_s=base_s, p99_s=p99_s)
-    assert p99_s <= 5 * base_s
+    fleet.in_time()
+    within(p99_s, 5 * base_s, "s for 99 of 100 answers")
 
 
 @pytest.fixture(params=SERVERS)
@@ -218,3 +220,4 @@ def test_the_largest_reports_pass_through_a_small_packet(narrow: Server, tmp_pat
     note("a packet of 1 MiB, the largest reports", narrow.name, verdict, large=len(statuses), slowest_s=fleet.slowest_s)
     assert set(statuses) == {200}
     assert rows == ((LARGE * sum(bodies),),)
+    fleet.in_time()

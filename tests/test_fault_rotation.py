@@ -35,7 +35,7 @@ ROTATING = {
 def test_four_processes_lose_and_tear_no_line_while_the_log_rotates(
     new_url: Callable[[str], str], tmp_path: Path
 ) -> None:
-    verdict, files = rotated(new_url("mariadb"), tmp_path)
+    fleet, verdict, files = rotated(new_url("mariadb"), tmp_path)
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     numbers = Counter(found[1] for line in lines if (found := CALL.fullmatch(line)))
     torn = [line for line in lines if not (CALL.fullmatch(line) or OTHER.fullmatch(line))]
@@ -46,9 +46,10 @@ def test_four_processes_lose_and_tear_no_line_while_the_log_rotates(
     assert largest <= 1.05
     backups = {f"app.log.{number}" for number in range(1, BACKUPS + 1)}
     assert {path.name for path in tmp_path.glob("app.log*")} == {"app.log", *backups}
+    fleet.in_time()
 
 
-def rotated(url: str, folder: Path) -> tuple[Verdict, list[Path]]:
+def rotated(url: str, folder: Path) -> tuple[Fleet, Verdict, list[Path]]:
     """A server's processes log numbered requests beside reports until, at the end, all write to one file."""
     log = folder / "app.log"
     with program(MAIN, url, folder, 0, **ROTATING) as one, kept(log, folder / "kept") as files:
@@ -57,7 +58,7 @@ def rotated(url: str, folder: Path) -> tuple[Verdict, list[Path]]:
             asyncio.run(call(one.port))
         wait_for(lambda: one.answers() and len(callers(log)) == WORKERS)
         one.stop()
-    return fleet.check(settings_for(url, folder), statuses=[200]), files
+    return fleet, fleet.check(settings_for(url, folder), statuses=[200]), files
 
 
 def callers(file: Path) -> set[str]:

@@ -9,6 +9,7 @@ import pytest
 from database import database, writer
 from database.dialect import Role
 from tests.conftest import ENGINES
+from tests.elapsed import within
 from tests.faultkit import Proxy, failing, listening, on_writer, post_all, until, writer_of
 from tests.ledger import Ledger
 from tests.processes import free_port
@@ -41,10 +42,11 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "WRITER_TIMEOUT_S", 1)
 
 
-def acknowledges(ledger: Ledger, reports: int, timeout_s: float = 20) -> None:
-    """Waits until so many more reports are acknowledged."""
+def acknowledges(ledger: Ledger, reports: int) -> float:
+    """Waits until so many more reports are acknowledged; gives how long it took."""
     began = time.monotonic()
-    until(lambda: len(ledger.since(began)) >= reports, timeout_s)
+    until(lambda: len(ledger.since(began)) >= reports)
+    return time.monotonic() - began
 
 
 def health(service: Service) -> int:
@@ -73,7 +75,7 @@ def test_a_database_that_hangs_is_503_in_time_and_nothing_is_stored_twice(
     try:
         began = time.monotonic()
         answers = post_all(service, bodies, keys)
-        assert time.monotonic() - began < 16
+        refused_s = time.monotonic() - began
         assert {answer.status_code for answer in answers} == {503}
         assert {answer.json()["resultCode"] for answer in answers} <= {"DB_UNAVAILABLE", "COMMIT_UNKNOWN"}
         assert health(service) == 503
@@ -81,9 +83,11 @@ def test_a_database_that_hangs_is_503_in_time_and_nothing_is_stored_twice(
         server.resume()
     resumed = time.monotonic()
     until(lambda: {answer.status_code for answer in post_all(service, bodies, keys)} == {200})
-    assert time.monotonic() - resumed < 6
+    stored_s = time.monotonic() - resumed
     assert stored(service) == [(host, 1) for host in hosts]
     assert len(connections(server, url)) <= 12
+    within(refused_s, 16, "s to a refusal")
+    within(stored_s, 6, "s to be back")
 
 
 @pytest.mark.usefixtures("hasty")
@@ -129,17 +133,18 @@ def test_a_deadline_that_passes_during_a_commit_is_told_as_unknown(
 
 
 def test_a_killed_database_comes_back_without_a_restart(server: Server, service: Service) -> None:
-    ledger = Ledger(service.url, agents=4)
+    ledger, recoveries = Ledger(service.url, agents=4), list[float]()
     with ledger.running():
         for _ in range(2):
             acknowledges(ledger, 20)
             server.kill()
             until(lambda: health(service) == 503)
             server.start()
-            acknowledges(ledger, 1, timeout_s=5)
+            recoveries.append(acknowledges(ledger, 1))
     ledger.check(service.settings)
     assert ledger.statuses <= {200, 503}
-    assert ledger.slowest < 16
+    within(ledger.slowest, 16, "s for an answer")
+    within(max(recoveries), 5, "s to be back")
 
 
 def test_a_long_outage_keeps_one_report_waiting_and_no_other(
@@ -162,9 +167,9 @@ def test_a_long_outage_keeps_one_report_waiting_and_no_other(
         "DB_UNAVAILABLE",
         "2",
     )
-    assert took_s < 2
     until(lambda: health(service) == 200)
     assert {answer.status_code for answer in post_all(service, [report(f"host{n}") for n in range(4)])} == {200}
+    within(took_s, 2)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -200,9 +205,10 @@ def test_a_database_that_comes_late_is_found(server: Server, url: str, tmp_path:
         proxy = Proxy(server.port, port)
         began = time.monotonic()
         until(lambda: health(service) == 200)
-        assert time.monotonic() - began < 8
+        took_s = time.monotonic() - began
         assert service.post(report("host")).status_code == 200
     proxy.close()
+    within(took_s, 8)
 
 
 def test_relaxed_durability_is_told(server: Server, service: Service) -> None:
@@ -272,11 +278,12 @@ def test_a_file_that_cannot_be_written_is_503_at_once(file: Service) -> None:
     began = time.monotonic()
     with failing(file, "INTO reports (", lambda: readonly("attempt to write a readonly database")):
         answer = file.post(report("host", "web"))
+        took_s = time.monotonic() - began
     assert (answer.status_code, answer.json()["resultCode"]) == (503, "DB_UNAVAILABLE")
-    assert time.monotonic() - began < 10  # not only at the deadline of 15 s
     assert health(file) == 503
     assert file.post(report("host", "web")).status_code == 200
     assert health(file) == 200
+    within(took_s, 10)  # not only at the deadline of 15 s
 
 
 def test_a_damaged_file_is_written_to_no_more(file: Service) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import text
 from config.config import ROOT
 from database.dialect import Role, dialect_for
 from main import FLAGS
+from tests.elapsed import within
 from tests.processes import free_port
 from tests.programs import MAIN, Program, program, uvicorn, wait_for
 from tests.servers import CANARY, Server
@@ -56,7 +57,7 @@ def test_one_report_on_an_idle_server_takes_under_fifteen_milliseconds(
             while not medians or (min(medians) >= 15 and len(medians) < 5):
                 medians.append(statistics.median(milliseconds(client) for _ in range(50)))
         one.stop()
-    assert min(medians) < 15, medians
+    within(min(medians), 15, "ms")
 
 
 def milliseconds(client: Client) -> float:
@@ -75,9 +76,10 @@ def test_a_stop_under_load_loses_nothing_that_was_acknowledged(
         wait_for(lambda: one.log.count("commit ") > 20)
         took = one.stop()
         stored = sum(acknowledged)
-    assert (one.child.returncode, took < 20) == (0, True)
+    assert one.child.returncode == 0
     assert "Cancel" not in one.log
     assert stored_reports(url, tmp_path) >= stored > 20
+    within(took, 20)
 
 
 def stored_reports(url: str, folder: Path) -> int:
@@ -129,9 +131,10 @@ def test_an_idle_server_ends_at_once(number: signal.Signals, new_url: Callable[[
     with program(MAIN, new_url("sqlite"), tmp_path) as one, httpx.Client(base_url=one.url) as client:
         one.ready()
         assert client.get("/health/live").status_code == 200  # its connection stays open
-        assert one.stop(number) <= 2
+        took = one.stop(number)
     assert one.child.returncode == 0
     assert "Traceback" not in one.output
+    within(took, 2)
 
 
 @pytest.fixture(scope="module")
@@ -218,9 +221,10 @@ def test_a_slow_worker_is_waited_for_and_a_dead_one_is_not(new_url: Callable[[st
         slow.kill()
         died = time.monotonic()
         wait_for(lambda: len(writers(one, "started")) == 3)
-        assert time.monotonic() - died < 15
+        took = time.monotonic() - died
         one.stop()
     assert one.child.returncode == 0
+    within(took, 15)
 
 
 def test_a_changed_source_file_reloads_the_server(new_url: Callable[[str], str], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from uvicorn import Config
 from uvicorn.supervisors.multiprocess import Process
 
 from routers.workers import notice_deaths
+from tests.elapsed import within
 
 APP = Config("main:app", log_config=None)
 
@@ -27,5 +28,6 @@ def test_a_worker_that_died_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -
     assert worker.exitcode == 0
     began = time.monotonic()
     assert worker.ping(30) is False
-    assert time.monotonic() - began < 2
+    took_s = time.monotonic() - began
     worker.kill()
+    within(took_s, 2)

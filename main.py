@@ -23,6 +23,7 @@ from database.database import Database, StartRefused
 from database.writer import Writer
 from logger import Throttle, event
 from routers import (
+    agents,
     containers,
     diff,
     docs,
@@ -38,6 +39,7 @@ from routers import (
 )
 from routers.deps import State
 from routers.express import Service
+from services.agents import Agents
 from services.jobs import Jobs
 from services.storage import Storage
 from utils.limits import allow_connections
@@ -100,7 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for noun in (resources, hosts, tags, containers, history, events, diff, storage, tokens, operations):
+    for noun in (resources, hosts, tags, containers, history, events, diff, storage, tokens, agents, operations):
         app.include_router(noun.router)
     docs.mount(app, docs=settings.app.docs)
     errors.register(app)
@@ -119,7 +121,8 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     _announce(settings)
     await _seen(database)
     writer = Writer(database, zone)
-    jobs = Jobs(settings, database, writer)
+    heard = Agents()
+    jobs = Jobs(settings, database, writer, heard)
     try:
         yield State(
             settings=settings,
@@ -127,6 +130,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             database=database,
             writer=writer,
             jobs=jobs,
+            agents=heard,
             storage=Storage(settings, database),
             refusals=Throttle(),
             oddities=Throttle(),

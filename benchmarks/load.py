@@ -32,7 +32,13 @@ class Seen(NamedTuple):
 
 
 def run(
-    url: str, seconds: int, *, bodies: Path | None = None, connections: int = CONNECTIONS, rate: float | None = None
+    url: str,
+    seconds: int,
+    *,
+    bodies: Path | None = None,
+    connections: int = CONNECTIONS,
+    rate: float | None = None,
+    token: str | None = None,
 ) -> Seen:
     """Posts a file of bodies as fast as the server answers, or at most so many a second; without one gets the URL."""
     if not (program := shutil.which("wrk")):
@@ -41,6 +47,7 @@ def run(
     given = ["--", str(bodies), str(threads)] if bodies else []
     given += [f"{1e3 * connections / rate:.0f}"] if bodies and rate else []
     options = [f"-t{threads}", f"-c{connections}", f"-d{seconds}s", f"--timeout={TIMEOUT_S}s", "-s", str(SCRIPT)]
+    options += ["-H", f"Authorization: Bearer {token}"] if token else []
     before = _children_cpu_s()
     done = subprocess.run([program, *options, url, *given], capture_output=True, text=True, check=True)  # noqa: S603 - wrk
     return _seen(done.stdout, _children_cpu_s() - before)

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select
 
 from model.history import events, rollup_due, rollups, series, webhook_calls
-from model.models import containers, host_tags, hosts, reports, rollup_pending
+from model.models import agents, containers, host_tags, hosts, reports, rollup_pending
 
 # Locked until the transaction ends, so that of several processes one removes a host's rows and none waits for it.
 _FORGOTTEN = (
@@ -31,7 +31,7 @@ def purge(connection: Connection, limit: int) -> int:
     removed = _purge_moments(connection, reports, reports.c.sampled_at, gone, limit)
     removed = removed or _purge_moments(connection, rollup_pending, rollup_pending.c.minute, gone, limit)
     removed = removed or _purge_moments(connection, events, events.c.at, gone, limit)
-    for table in (rollup_due, webhook_calls, host_tags):
+    for table in (rollup_due, webhook_calls, host_tags, agents):
         removed = removed or connection.execute(delete(table).where(table.c.host_id == gone)).rowcount
     removed = removed or _purge_series(connection, gone, limit)
     return removed or _purge_row(connection, gone)

@@ -177,6 +177,28 @@ tokens = Table(
     **INNODB,
 )
 
+# How each host's agent reports, as the servers noted it about once a minute.
+agents = Table(
+    "agents",
+    metadata,
+    Column("host_id", Id, primary_key=True, autoincrement=False),
+    Column("address", text_of(64), nullable=False),
+    Column("agent", Name),
+    Column("token_id", text_of(16)),
+    Column("first_seen", Moment, nullable=False),
+    Column("last_seen", Moment, nullable=False),
+    Column("reports", BigInteger, nullable=False),
+    Column("repeats", BigInteger, nullable=False),
+    Column("gaps", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
+    Column("last_refusal", text_of(32)),
+    Column("refused_at", Moment),
+    # Of the newest report: what the agent's clock is ahead by, and how its zone differs from UTC.
+    Column("skew_s", Double),
+    Column("utc_offset_min", Integer),
+    **INNODB,
+)
+
 # One row: a number that grows with every change of the tokens, by which processes know that theirs are old.
 access_revision = Table(
     "access_revision",

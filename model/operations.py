@@ -50,6 +50,27 @@ class ServiceOut(BaseModel):
     links: dict[str, str]
 
 
+class AgentOut(BaseModel):
+    """How the agent of a host reports; moments are UTC with `Z`."""
+
+    host_id: int
+    host_name: str
+    address: str = Field(description="where its newest report came from")
+    agent: str | None = Field(description="what it calls itself: the header User-Agent")
+    token_id: str | None = Field(description="whose token its newest report showed; null: none")
+    first_seen: str = Field(description="since when this is noted")
+    last_seen: str
+    interval_s: float | None = Field(description="its cadence")
+    reports: int = Field(description="stored since first_seen")
+    repeats: int = Field(description="of reports that were stored already")
+    gaps: int = Field(description="silences of more than two and a half of its usual intervals")
+    refused: int
+    last_refusal: str | None = Field(description="the result code")
+    refused_at: str | None
+    skew_s: float | None = Field(description="what its clock is ahead by; null: it tells no time")
+    utc_offset: str | None = Field(description="the zone that its get_datetime seems to be in", examples=["+09:00"])
+
+
 class TableOut(BaseModel):
     """One table of the database."""
 

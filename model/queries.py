@@ -85,6 +85,14 @@ class Paged(BaseModel):
     cursor: Cursor | None = Field(None, description="from the Link header of the page before")
 
 
+class AgentQuery(Paged):
+    """What the list of agents takes."""
+
+    q: Word | None = Field(None, description="part of the host's name; case does not matter")
+    host_name: Word | None = Field(None, description="exactly this host")
+    with_token: bool | None = Field(None, description="whether the newest report showed a token")
+
+
 class ListQuery(Paged):
     """What the lists of hosts and of containers take."""
 

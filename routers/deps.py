@@ -14,6 +14,7 @@ from database.past import Then
 from database.writer import Writer
 from logger import Throttle
 from model.envelope import Code, Failure
+from services.agents import Agents
 from services.jobs import Jobs
 from services.storage import Storage
 from utils.utils import EPOCH, moment
@@ -30,6 +31,7 @@ class State(TypedDict):
     database: Database
     writer: Writer
     jobs: Jobs
+    agents: Agents
     storage: Storage
     refusals: Throttle
     oddities: Throttle

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -17,8 +18,9 @@ from routers.bodies import MAX_BATCH_BYTES, MAX_REPORT_BYTES, read
 from routers.deps import state_of
 from routers.docs import body, refusals
 from routers.errors import log_refusal, unreadable, wrong_body
-from routers.gate import check_host
+from routers.gate import PRINCIPAL, check_host
 from routers.headers import values
+from services.agents import Sign
 from services.oddities import MAX_SKEW_S, oddities
 from utils.utils import SECOND, local_second
 
@@ -46,8 +48,7 @@ async def post_report(request: Request) -> Response:
     """Stores one report. 200 means that it is committed."""
     key = _key(request)
     report = _parse(Report, request, await read(request, MAX_REPORT_BYTES))
-    await check_host(request, report.host.host_name)
-    return _stored(request, report, await state_of(request)["writer"].submit(report, key))
+    return _stored(request, report, await _submitted(request, report, key))
 
 
 @router.post(
@@ -61,8 +62,7 @@ async def post_monitor_info(request: Request) -> Response:
     """Stores one report of an older agent: `node_name` may stand for `host_name`, the host's fields may be flat."""
     key = _key(request)
     report = _parse(LegacyReport, request, await read(request, MAX_REPORT_BYTES, any_type=True))
-    await check_host(request, report.host.host_name)
-    return _stored(request, report, await state_of(request)["writer"].submit(report, key))
+    return _stored(request, report, await _submitted(request, report, key))
 
 
 @router.post(
@@ -117,6 +117,39 @@ def _trace(raw: bytes) -> None:
         logger.debug("received body=%s", raw.decode(errors="replace"))
 
 
+async def _submitted(request: Request, report: Report, key: str | None) -> Stored:
+    """Stores a report, if its token is good for its host, and notes how its agent reports."""
+    agents, name = state_of(request)["agents"], report.host.host_name
+    try:
+        await check_host(request, name)
+        stored = await state_of(request)["writer"].submit(report, key)
+    except Failure as failure:
+        agents.refused(name, failure.code, state_of(request)["database"].clock.now())
+        raise
+    agents.stored(name, _sign(request, report, stored), repeat=stored.replayed)
+    return stored
+
+
+def _sign(request: Request, report: Report, stored: Stored) -> Sign:
+    scope, measured = request.scope, stored.received_at - int(report.age_s * SECOND)
+    principal = scope.get(PRINCIPAL)
+    agent = values(scope, b"user-agent")
+    return Sign(
+        stored.host_id,
+        scope["client"][0] if scope.get("client") else "",
+        shortened(agent[0]) if agent else None,
+        principal.token.id if principal else None,
+        measured,
+        report.host.get_datetime,
+    )
+
+
+@lru_cache(maxsize=256)
+def shortened(header: bytes) -> str:
+    """A header's text as a column takes it; cached, for a fleet has few kinds of agents."""
+    return "".join(letter for letter in header.decode("latin-1") if letter.isprintable())[:255]
+
+
 def _note(request: Request, report: Report) -> None:
     """Warns of what is odd about a report that was stored."""
     state = state_of(request)
@@ -152,8 +185,7 @@ async def _one(request: Request, item: object) -> dict[str, Any]:
     """What becomes of one report of a batch."""
     try:
         report = BatchItem.model_validate(item, context={"zone": state_of(request)["zone"]})
-        await check_host(request, report.host.host_name)
-        stored = await state_of(request)["writer"].submit(report, report.idempotency_key)
+        stored = await _submitted(request, report, report.idempotency_key)
     except ValidationError as error:
         return _refused(request, wrong_body(error))
     except Failure as failure:

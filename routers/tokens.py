@@ -15,7 +15,7 @@ from routers.bodies import MAX_TAGS_BYTES, read
 from routers.deps import Db, no_parameters
 from routers.docs import body, refusals
 from routers.errors import wrong_body
-from routers.gate import allow
+from routers.gate import admins
 from routers.writes import written
 from services.tokens import described, issue
 from utils.token_text import mint
@@ -25,11 +25,7 @@ M = TypeVar("M", bound=BaseModel)
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-async def _admins(request: Request) -> None:
-    allow(request)
-
-
-router = APIRouter(prefix="/api/tokens", tags=["access"], dependencies=[Depends(_admins), Depends(no_parameters)])
+router = APIRouter(prefix="/api/tokens", tags=["access"], dependencies=[Depends(admins), Depends(no_parameters)])
 TokenId = Annotated[str, Path(pattern="^[0-9a-f]{12}$")]
 
 

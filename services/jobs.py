@@ -14,14 +14,15 @@ from functools import partial
 from typing import Any, TypeVar
 
 from config.settings import Settings
-from database import hosts, leases, presence, purge, retention, rollups, tokens
+from database import agents, hosts, leases, presence, purge, retention, rollups, tokens
 from database.database import Database
 from database.presence import Call, Turn
 from database.retention import Expire, Progress
 from database.rollups import NOTHING, Plan
 from database.writer import Writer
-from logger import event
+from logger import Throttle, event
 from services import webhook
+from services.agents import Agents
 from services.guard import Guard
 from services.pace import Pace
 from services.presence import Watch
@@ -30,6 +31,7 @@ from services.webhook import Pauses
 from utils.utils import moment
 
 logger = logging.getLogger(__name__)
+security = logging.getLogger("security")
 
 T = TypeVar("T")
 PURGE_EVERY_S = 60.0
@@ -38,6 +40,8 @@ ROLL_EVERY_S, PRESENCE_EVERY_S = 5.0, 5.0
 CALLS = 20
 FIRST_S = 60.0
 USED_EVERY_S = 60.0
+# A host may have two ways out, and take them in turns.
+MOVED_S = 3_600.0
 RETAIN_EVERY_S = 600.0
 # A holder that was killed is replaced within this and one round.
 LEASE, LEASE_TTL_S = "history", 20.0
@@ -50,9 +54,10 @@ class Jobs:
     several processes one makes the aggregates, as long as it holds the lease.
     """
 
-    def __init__(self, settings: Settings, database: Database, writer: Writer) -> None:
+    def __init__(self, settings: Settings, database: Database, writer: Writer, heard: Agents) -> None:
         self._monitoring = settings.monitoring
         self._database = database
+        self._heard, self._moved = heard, Throttle(MOVED_S)
         self._writer, self._pace = writer, Pace(writer)
         self._owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._deleted = asyncio.Event()
@@ -67,6 +72,7 @@ class Jobs:
             loop.create_task(self._every("presence", PRESENCE_EVERY_S, self._judge, asyncio.Event())),
             loop.create_task(self._every("webhook", PRESENCE_EVERY_S, self._call, asyncio.Event())),
             loop.create_task(self._every("tokens", USED_EVERY_S, self._note_used, asyncio.Event())),
+            loop.create_task(self._every("agents", USED_EVERY_S, self._note_agents, asyncio.Event())),
             loop.create_task(self._every("retention", RETAIN_EVERY_S, self._retain, asyncio.Event())),
         ]
 
@@ -109,6 +115,17 @@ class Jobs:
         if used or previous:
             now = moment(self._database.clock.now())
             await self._writer.run(partial(tokens.used, ids=used, previous=previous, now=now))
+
+    async def _note_agents(self) -> None:
+        """What was heard of them; a host that reports from another address is worth a line: someone may pose as it."""
+        if not self._database.is_up:
+            return
+        for heard in self._heard.take():
+            moved = await self._pace.run(partial(agents.note, heard=heard))
+            now = {one.host_id: one.address for one in heard}
+            for host_id, was in moved.items():
+                if self._moved.allow(host_id) is not None:
+                    security.warning(event("host_moved", host_id=host_id, was=was, now=now[host_id]))
 
     async def _retain(self) -> None:
         """Table by table."""

@@ -95,6 +95,18 @@ def test_one_command_measures_the_intake() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_one_command_measures_what_tokens_cost() -> None:
+    environ = {**os.environ, "BENCH_SECONDS": "1", "BENCH_ROUNDS": "2", "BENCH_ENGINES": "sqlite"}
+    command = [sys.executable, "-m", "benchmarks.tokens"]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    [row] = [line for line in done.stdout.splitlines() if line.startswith("| SQLite")]
+    assert 0.2 < float(row.split(" | ")[3].rstrip("%| ")) / 100 < 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
 def test_one_command_fills_a_month_and_every_read_of_it_finds_something() -> None:
     environ = {**os.environ, "BENCH_ENGINES": "sqlite"}
     command = [sys.executable, "-m", "benchmarks.scale", "--scale", "small"]

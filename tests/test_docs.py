@@ -30,6 +30,7 @@ OPERATIONS = {
     "list_events": "GET /api/events",
     "get_diff": "GET /api/diff",
     "get_storage": "GET /api/storage",
+    "list_agents": "GET /api/agents",
     "list_tokens": "GET /api/tokens",
     "create_token": "POST /api/tokens",
     "rotate_token": "POST /api/tokens/{token_id}/rotate",

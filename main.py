@@ -32,6 +32,7 @@ from routers import (
     history,
     hosts,
     operations,
+    quarantine,
     resources,
     storage,
     tags,
@@ -41,6 +42,7 @@ from routers.deps import State
 from routers.express import Service
 from services.agents import Agents
 from services.jobs import Jobs
+from services.quarantine import Quarantine
 from services.storage import Storage
 from utils.limits import allow_connections
 
@@ -102,7 +104,20 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for noun in (resources, hosts, tags, containers, history, events, diff, storage, tokens, agents, operations):
+    for noun in (
+        resources,
+        hosts,
+        tags,
+        containers,
+        history,
+        events,
+        diff,
+        storage,
+        tokens,
+        agents,
+        quarantine,
+        operations,
+    ):
         app.include_router(noun.router)
     docs.mount(app, docs=settings.app.docs)
     errors.register(app)
@@ -121,8 +136,8 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     _announce(settings)
     await _seen(database)
     writer = Writer(database, zone)
-    heard = Agents()
-    jobs = Jobs(settings, database, writer, heard)
+    heard, refused = Agents(), Quarantine()
+    jobs = Jobs(settings, database, writer, heard, refused)
     try:
         yield State(
             settings=settings,
@@ -131,6 +146,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             writer=writer,
             jobs=jobs,
             agents=heard,
+            quarantine=refused,
             storage=Storage(settings, database),
             refusals=Throttle(),
             oddities=Throttle(),

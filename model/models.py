@@ -199,6 +199,24 @@ agents = Table(
     **INNODB,
 )
 
+# The last reports that were refused for good, with why, for an admin to look at and to replay.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("received_at", Moment, nullable=False),
+    Column("path", text_of(64), nullable=False),
+    Column("host_name", Name),
+    Column("address", text_of(64), nullable=False),
+    Column("token_id", text_of(16)),
+    Column("code", text_of(32), nullable=False),
+    Column("message", text_of(512), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("body", LargeBinary(65_535)),  # as sent, inflated; NULL: it was larger
+    Column("replayed_at", Moment),
+    **INNODB,
+)
+
 # One row: a number that grows with every change of the tokens, by which processes know that theirs are old.
 access_revision = Table(
     "access_revision",

@@ -71,6 +71,28 @@ class AgentOut(BaseModel):
     utc_offset: str | None = Field(description="the zone that its get_datetime seems to be in", examples=["+09:00"])
 
 
+class QuarantinedOut(BaseModel):
+    """A report that was refused for good."""
+
+    id: int
+    received_at: str = Field(description="UTC")
+    path: str = Field(description="where it was sent")
+    host_name: str | None = Field(description="of which host it seems to be")
+    address: str
+    token_id: str | None
+    code: str = Field(description="the result code that its agent got")
+    message: str
+    size: int = Field(description="bytes, inflated")
+    whole: bool = Field(description="whether its body is kept: up to 65,535 bytes are")
+    replayed_at: str | None = Field(description="when an admin had it stored after all")
+
+
+class QuarantinedWhole(QuarantinedOut):
+    """The same with its body."""
+
+    body: str | None
+
+
 class TableOut(BaseModel):
     """One table of the database."""
 

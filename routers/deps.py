@@ -16,6 +16,7 @@ from logger import Throttle
 from model.envelope import Code, Failure
 from services.agents import Agents
 from services.jobs import Jobs
+from services.quarantine import Quarantine
 from services.storage import Storage
 from utils.utils import EPOCH, moment
 
@@ -32,6 +33,7 @@ class State(TypedDict):
     writer: Writer
     jobs: Jobs
     agents: Agents
+    quarantine: Quarantine
     storage: Storage
     refusals: Throttle
     oddities: Throttle

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -13,14 +12,14 @@ from database.rows import Stored
 from logger import event
 from model.envelope import Code, Envelope, Failure, failed, ok
 from model.schemas import Batch, BatchItem, BatchOut, LegacyReport, Report, StoredOut
+from routers import heard
 from routers.answers import answer
 from routers.bodies import MAX_BATCH_BYTES, MAX_REPORT_BYTES, read
 from routers.deps import state_of
 from routers.docs import body, refusals
 from routers.errors import log_refusal, unreadable, wrong_body
-from routers.gate import PRINCIPAL, check_host
+from routers.gate import check_host
 from routers.headers import values
-from services.agents import Sign
 from services.oddities import MAX_SKEW_S, oddities
 from utils.utils import SECOND, local_second
 
@@ -47,8 +46,7 @@ _REFUSALS = refusals(408, 413, 415, 422, 503)
 async def post_report(request: Request) -> Response:
     """Stores one report. 200 means that it is committed."""
     key = _key(request)
-    report = _parse(Report, request, await read(request, MAX_REPORT_BYTES))
-    return _stored(request, report, await _submitted(request, report, key))
+    return await _taken(request, Report, await read(request, MAX_REPORT_BYTES), key)
 
 
 @router.post(
@@ -61,8 +59,7 @@ async def post_report(request: Request) -> Response:
 async def post_monitor_info(request: Request) -> Response:
     """Stores one report of an older agent: `node_name` may stand for `host_name`, the host's fields may be flat."""
     key = _key(request)
-    report = _parse(LegacyReport, request, await read(request, MAX_REPORT_BYTES, any_type=True))
-    return _stored(request, report, await _submitted(request, report, key))
+    return await _taken(request, LegacyReport, await read(request, MAX_REPORT_BYTES, any_type=True), key)
 
 
 @router.post(
@@ -88,6 +85,12 @@ async def post_batch(request: Request) -> Response:
     return answer(failed(Code.PARTIAL, "some reports were refused", {"results": results}), 207)
 
 
+# Of which model a report is, by where it was sent.
+MODELS: dict[str, type[Report]] = {
+    "/api/resources": Report,
+    "/monitor_info": LegacyReport,
+    "/api/resources/batch": BatchItem,
+}
 # What the edge hands the intake's POSTs to, past FastAPI's routing.
 POSTS = {"/api/resources": post_report, "/monitor_info": post_monitor_info, "/api/resources/batch": post_batch}
 
@@ -102,7 +105,7 @@ def _key(request: Request) -> str | None:
     return key
 
 
-def _parse(model: type[R], request: Request, raw: bytes) -> R:
+def parse(model: type[R], request: Request, raw: bytes) -> R:
     """Validates the bytes in one pass."""
     try:
         report = model.model_validate_json(raw, context={"zone": state_of(request)["zone"]})
@@ -117,37 +120,18 @@ def _trace(raw: bytes) -> None:
         logger.debug("received body=%s", raw.decode(errors="replace"))
 
 
-async def _submitted(request: Request, report: Report, key: str | None) -> Stored:
-    """Stores a report, if its token is good for its host, and notes how its agent reports."""
-    agents, name = state_of(request)["agents"], report.host.host_name
+async def _taken(request: Request, model: type[Report], raw: bytes, key: str | None) -> Response:
+    """Validates and stores one report, if its token is good for its host."""
+    report = None
     try:
-        await check_host(request, name)
+        report = parse(model, request, raw)
+        await check_host(request, report.host.host_name)
         stored = await state_of(request)["writer"].submit(report, key)
     except Failure as failure:
-        agents.refused(name, failure.code, state_of(request)["database"].clock.now())
+        heard.refused(request, raw, failure, report)
         raise
-    agents.stored(name, _sign(request, report, stored), repeat=stored.replayed)
-    return stored
-
-
-def _sign(request: Request, report: Report, stored: Stored) -> Sign:
-    scope, measured = request.scope, stored.received_at - int(report.age_s * SECOND)
-    principal = scope.get(PRINCIPAL)
-    agent = values(scope, b"user-agent")
-    return Sign(
-        stored.host_id,
-        scope["client"][0] if scope.get("client") else "",
-        shortened(agent[0]) if agent else None,
-        principal.token.id if principal else None,
-        measured,
-        report.host.get_datetime,
-    )
-
-
-@lru_cache(maxsize=256)
-def shortened(header: bytes) -> str:
-    """A header's text as a column takes it; cached, for a fleet has few kinds of agents."""
-    return "".join(letter for letter in header.decode("latin-1") if letter.isprintable())[:255]
+    heard.stored(request, report, stored)
+    return reply(request, report, stored)
 
 
 def _note(request: Request, report: Report) -> None:
@@ -161,7 +145,8 @@ def _note(request: Request, report: Report) -> None:
             logger.warning(event(oddity, host=report.host.host_name, suppressed=suppressed or None))
 
 
-def _stored(request: Request, report: Report, stored: Stored) -> Response:
+def reply(request: Request, report: Report, stored: Stored) -> Response:
+    """The answer to a report that is stored."""
     _note(request, report)
     data = {
         "host_id": stored.host_id,
@@ -183,16 +168,25 @@ def _reports(raw: bytes) -> list[Any]:
 
 async def _one(request: Request, item: object) -> dict[str, Any]:
     """What becomes of one report of a batch."""
+    report = None
     try:
-        report = BatchItem.model_validate(item, context={"zone": state_of(request)["zone"]})
-        stored = await _submitted(request, report, report.idempotency_key)
-    except ValidationError as error:
-        return _refused(request, wrong_body(error))
+        report = _item(request, item)
+        await check_host(request, report.host.host_name)
+        stored = await state_of(request)["writer"].submit(report, report.idempotency_key)
     except Failure as failure:
+        heard.refused(request, item, failure, report)
         return _refused(request, failure)
+    heard.stored(request, report, stored)
     _note(request, report)
     count = stored.containers_count
     return _result(Code.OK, f"container_count: {count}", stored.host_id, count, replayed=stored.replayed)
+
+
+def _item(request: Request, item: object) -> BatchItem:
+    try:
+        return BatchItem.model_validate(item, context={"zone": state_of(request)["zone"]})
+    except ValidationError as error:
+        raise wrong_body(error) from None
 
 
 def _refused(request: Request, failure: Failure) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from config.settings import Settings
-from database import agents, hosts, leases, presence, purge, retention, rollups, tokens
+from database import agents, hosts, leases, presence, purge, quarantine, retention, rollups, tokens
 from database.database import Database
 from database.presence import Call, Turn
 from database.retention import Expire, Progress
@@ -26,6 +26,7 @@ from services.agents import Agents
 from services.guard import Guard
 from services.pace import Pace
 from services.presence import Watch
+from services.quarantine import Quarantine
 from services.retention import Trust, expiries
 from services.webhook import Pauses
 from utils.utils import moment
@@ -36,6 +37,7 @@ security = logging.getLogger("security")
 T = TypeVar("T")
 PURGE_EVERY_S = 60.0
 PURGE_ROWS = 5_000
+KEEP_EVERY_S = 2.0
 ROLL_EVERY_S, PRESENCE_EVERY_S = 5.0, 5.0
 CALLS = 20
 FIRST_S = 60.0
@@ -54,10 +56,12 @@ class Jobs:
     several processes one makes the aggregates, as long as it holds the lease.
     """
 
-    def __init__(self, settings: Settings, database: Database, writer: Writer, heard: Agents) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, writer: Writer, heard: Agents, refused: Quarantine
+    ) -> None:
         self._monitoring = settings.monitoring
         self._database = database
-        self._heard, self._moved = heard, Throttle(MOVED_S)
+        self._heard, self._refused, self._moved = heard, refused, Throttle(MOVED_S)
         self._writer, self._pace = writer, Pace(writer)
         self._owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._deleted = asyncio.Event()
@@ -72,6 +76,7 @@ class Jobs:
             loop.create_task(self._every("presence", PRESENCE_EVERY_S, self._judge, asyncio.Event())),
             loop.create_task(self._every("webhook", PRESENCE_EVERY_S, self._call, asyncio.Event())),
             loop.create_task(self._every("tokens", USED_EVERY_S, self._note_used, asyncio.Event())),
+            loop.create_task(self._every("quarantine", KEEP_EVERY_S, self._keep_refused, asyncio.Event())),
             loop.create_task(self._every("agents", USED_EVERY_S, self._note_agents, asyncio.Event())),
             loop.create_task(self._every("retention", RETAIN_EVERY_S, self._retain, asyncio.Event())),
         ]
@@ -115,6 +120,10 @@ class Jobs:
         if used or previous:
             now = moment(self._database.clock.now())
             await self._writer.run(partial(tokens.used, ids=used, previous=previous, now=now))
+
+    async def _keep_refused(self) -> None:
+        if self._database.is_up and (refused := self._refused.take()):
+            await self._pace.run(partial(quarantine.keep, refused=refused))
 
     async def _note_agents(self) -> None:
         """What was heard of them; a host that reports from another address is worth a line: someone may pose as it."""

@@ -24,6 +24,8 @@ UNKNOWN = (
     "/static/none.js",
     "/docs-assets",
 )
+# Where nothing is given: the one host there is, and what there is not.
+IDS = {"host_id": 1, "token_id": "0123456789ab", "refused_id": 404}
 # What bodies are good, where they are no reports.
 BODIES = {
     "/api/resources/batch": {"reports": [SAMPLE]},
@@ -54,7 +56,11 @@ def call(sqlite: Service) -> Callable[..., httpx.Response]:
 
 def at(path: str, id_: object = None) -> str:
     """A path with an id in its place."""
-    return path.format(host_id=1 if id_ is None else id_, token_id="0123456789ab" if id_ is None else id_)
+    return path.format_map({name: given if id_ is None else id_ for name, given in IDS.items()})
+
+
+def is_unknown(path: str) -> bool:
+    return "token_id" in path or "refused_id" in path
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -76,7 +82,7 @@ def exploding(monkeypatch: pytest.MonkeyPatch) -> None:
 @every_operation
 def test_good_input_gets_the_documented_envelope(call: Callable[..., httpx.Response], operation: Operation) -> None:
     method, path = operation
-    unknown = "token_id" in path or method == "DELETE"
+    unknown = is_unknown(path) or method == "DELETE"
     body = {"json": BODIES.get(path, SAMPLE)} if method in ("POST", "PUT") else {}
     answer = call(operation, 404 if path == "/api/hosts/{host_id}" and unknown else None, **body)
     assert answer.status_code == (404 if unknown else 200)
@@ -87,7 +93,7 @@ def test_good_input_gets_the_documented_envelope(call: Callable[..., httpx.Respo
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"{}", b"\xff", b"5", b'{"host":{},"reports":5}'])
 def test_missing_or_bad_body_is_refused(call: Callable[..., httpx.Response], operation: Operation, body: bytes) -> None:
     answer = call(operation, content=body)
-    nothing_needed = body == b"{}" and operation[1].endswith("/rotate")
+    nothing_needed = (body == b"{}" and operation[1].endswith("/rotate")) or operation[1].endswith("/replay")
     codes = ("NOT_FOUND",) if nothing_needed else ("BAD_JSON", "VALIDATION")
     assert envelope(answer, operation)["resultCode"] in codes
 
@@ -174,7 +180,7 @@ def test_trailing_slash_is_accepted_and_nothing_redirects(sqlite: Service, path:
     if method in ("POST", "PUT"):
         options["json"] = BODIES.get(path, SAMPLE)
     answer = sqlite.client.request(method, at(path).rstrip("/") + "/", **options)
-    assert answer.status_code == (404 if "token_id" in path else 200)
+    assert answer.status_code == (404 if is_unknown(path) else 200)
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live"])

@@ -1,4 +1,6 @@
-"""Makes agents, what is noted of how each host reports; what a killed run made is left as it is."""
+"""Makes agents (how each host reports) and quarantine (what was refused); what a killed run made is left as it is."""
+
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,9 +19,14 @@ def name(length: int = 255) -> TypeEngine[str]:
     return sqlite.VARCHAR(length).with_variant(binary, "mysql", "mariadb")
 
 
-def upgrade() -> None:
+def create(table: str, *parts: sa.Column[Any]) -> None:
     options = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}
-    op.create_table(
+    given = {f"{engine}_{option}": value for engine in ("mysql", "mariadb") for option, value in options.items()}
+    op.create_table(table, *parts, if_not_exists=True, **given)
+
+
+def upgrade() -> None:
+    create(
         "agents",
         sa.Column("host_id", ID, primary_key=True, autoincrement=False),
         sa.Column("address", name(64), nullable=False),
@@ -35,6 +42,18 @@ def upgrade() -> None:
         sa.Column("refused_at", MOMENT),
         sa.Column("skew_s", sa.Double()),
         sa.Column("utc_offset_min", sa.Integer()),
-        if_not_exists=True,
-        **{f"{engine}_{option}": value for engine in ("mysql", "mariadb") for option, value in options.items()},
+    )
+    create(
+        "quarantine",
+        sa.Column("id", ID, primary_key=True, autoincrement=True),
+        sa.Column("received_at", MOMENT, nullable=False),
+        sa.Column("path", name(64), nullable=False),
+        sa.Column("host_name", name()),
+        sa.Column("address", name(64), nullable=False),
+        sa.Column("token_id", name(16)),
+        sa.Column("code", name(32), nullable=False),
+        sa.Column("message", name(512), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(65_535)),
+        sa.Column("replayed_at", MOMENT),
     )

@@ -1,0 +1,60 @@
+"""What is noted of agents beside their reports: how each reports, and what was refused for good."""
+
+from functools import lru_cache
+
+from fastapi import Request
+from pydantic_core import to_json
+
+from database.quarantine import Refused
+from database.rows import Stored
+from model.envelope import Failure
+from model.schemas import Report
+from routers.deps import state_of
+from routers.gate import PRINCIPAL
+from routers.headers import values
+from services.agents import Sign
+from services.quarantine import FOR_GOOD, fitting, name_in
+from utils.utils import SECOND, moment
+
+
+def stored(request: Request, report: Report, stored: Stored) -> None:
+    """A report was stored, or had been already."""
+    agent = values(request.scope, b"user-agent")
+    sign = Sign(
+        stored.host_id,
+        _address(request),
+        _shortened(agent[0]) if agent else None,
+        _token_id(request),
+        stored.received_at - int(report.age_s * SECOND),
+        report.host.get_datetime,
+    )
+    state_of(request)["agents"].stored(report.host.host_name, sign, repeat=stored.replayed)
+
+
+def refused(request: Request, raw: object, failure: Failure, report: Report | None) -> None:
+    """A report was refused: counted, and kept if its agent drops it; `raw` are bytes, or what was parsed from some."""
+    state = state_of(request)
+    now, name = state["database"].clock.now(), report.host.host_name if report else None
+    if failure.code in FOR_GOOD and state["settings"].security.mode != "off":
+        body = raw if isinstance(raw, bytes) else to_json(raw)
+        name = name or name_in(body)
+        path, why = request.scope["path"], (failure.code, failure.message)
+        one = Refused(moment(now), path, name, _address(request), _token_id(request), *why, len(body), fitting(body))
+        state["quarantine"].put(one)
+    if name:
+        state["agents"].refused(name, failure.code, now)
+
+
+def _address(request: Request) -> str:
+    return request.scope["client"][0] if request.scope.get("client") else ""
+
+
+def _token_id(request: Request) -> str | None:
+    principal = request.scope.get(PRINCIPAL)
+    return principal.token.id if principal else None
+
+
+@lru_cache(maxsize=256)
+def _shortened(header: bytes) -> str:
+    """A header's text as a column takes it; cached, for a fleet has few kinds of agents."""
+    return "".join(letter for letter in header.decode("latin-1") if letter.isprintable())[:255]

@@ -97,9 +97,12 @@ async def check_host(request: Request, host_name: str) -> None:
 
 
 def _spoofed(request: Request, token_id: str, host_name: str) -> None:
-    peer = request.client.host if request.client else None
-    security.warning(event("host_spoof", token=token_id, host=host_name, peer=peer))
-    if state_of(request)["settings"].security.mode == "enforce":
+    peer, state = request.client.host if request.client else None, state_of(request)
+    suppressed = state["refusals"].allow(("host_spoof", token_id))
+    if suppressed is not None:
+        told = {"token": token_id, "host": host_name, "peer": peer, "suppressed": suppressed or None}
+        security.warning(event("host_spoof", **told))
+    if state["settings"].security.mode == "enforce":
         raise Failure(Code.FORBIDDEN, "this token is not good for this host")
 
 

@@ -36,7 +36,7 @@ def test_t3_no_scope_sees_or_does_what_is_another_ones(
         schemathesis(guard.service, tmp_path, "--max-examples=12", "--phases=examples,fuzzing", *given, checks=CHECKS)
         found = REQUEST.findall(guard.service.log.partition(" request_id=begins")[2])
     asked = [(needed(method, route, page=False), route, int(status)) for method, route, status in found]
-    assert len(asked) > 300
+    assert len(asked) > 150
     forbidden = [one for one in asked if not covers(scope or "nobody", one[0])]
     assert [one for one in forbidden if one[2] < 400] == []
     allowed = {route for need, route, status in asked if need != "nothing" and status < 300}

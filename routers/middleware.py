@@ -21,6 +21,9 @@ logger = logging.getLogger("routers.access")
 
 INTAKE = frozenset({"/api/resources", "/monitor_info", "/api/resources/batch"})
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+# What every answer carries; a page brings a policy of its own, and nothing else that is answered is to do anything.
+_PAGE: tuple[tuple[bytes, bytes], ...] = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+_DATA = (*_PAGE, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"))
 
 
 class Edge:
@@ -90,9 +93,13 @@ class _Exchange:
         """Adds what every answer carries."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self._replayed = any(name == b"idempotent-replayed" for name, _ in message.get("headers", ()))
-            own = [(b"x-request-id", self.id.encode()), (b"x-content-type-options", b"nosniff")]
-            message["headers"] = [*message.get("headers", ()), *own]
+            given, ours = message.get("headers", ()), _DATA
+            for name, _ in given:
+                if name == b"idempotent-replayed":
+                    self._replayed = True
+                elif name == b"content-security-policy":
+                    ours = _PAGE
+            message["headers"] = [*given, (b"x-request-id", self.id.encode()), *ours]
         await self._send(message)
 
     def log(self) -> None:

@@ -80,6 +80,8 @@ def test_malformed_request_is_refused_in_the_envelope_and_disturbs_nobody(sqlite
         other.sendall(GET)
         answer = one(exchange(sqlite, raw))
         assert (answer.status, answer.code, answer.headers["connection"]) == (400, "BAD_REQUEST", "close")
+        assert "server" not in answer.headers
+        assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
         other.sendall(CLOSE + b"\r\n")
         assert one(answers(received(other))).status == 200
 

@@ -27,7 +27,7 @@ PLACEHOLDERS = {
 SHOWN = {
     "database": ("echo", "pool_size", "max_overflow", "pool_timeout_s", "migrate_on_start"),
     "mysql": ("host", "port", "user", "database", "charset", "ssl_mode", "ssl_ca"),
-    "server": ("host", "port", "reload", "log_level", "workers"),
+    "server": ("host", "port", "reload", "log_level", "workers", "allowed_hosts", "forwarded_allow_ips"),
     "app": ("title", "description", "version", "debug", "timezone", "docs"),
     "cors": ("allow_origins", "allow_methods", "allow_headers", "allow_credentials"),
     "logging": ("level", "format", "file_path", "max_file_size", "backup_count"),

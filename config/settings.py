@@ -19,11 +19,13 @@ from config.kinds import (
     Flag,
     Gib,
     Headers,
+    HostNames,
     Level,
     LogFile,
     LogFormat,
     Methods,
     Name,
+    Networks,
     OptionalName,
     Origins,
     Password,
@@ -82,6 +84,8 @@ class Server(Section):
     reload: Flag = False
     log_level: ServerLevel = "info"
     workers: Workers = 1
+    allowed_hosts: HostNames = ["*"]
+    forwarded_allow_ips: Networks = []
 
 
 class App(Section):

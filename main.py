@@ -37,6 +37,7 @@ from routers import (
 )
 from routers.deps import State
 from routers.express import Service
+from routers.limits import Limits
 from services.jobs import Jobs
 from services.storage import Storage
 from utils.limits import allow_connections
@@ -128,6 +129,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             storage=Storage(settings, database),
             refusals=Throttle(),
             oddities=Throttle(),
+            limits=Limits(settings),
             started=time.monotonic(),
             methods_of=lambda path: methods_of(app, path),
         )

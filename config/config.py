@@ -31,7 +31,7 @@ SHOWN = {
     "app": ("title", "description", "version", "debug", "timezone", "docs"),
     "cors": ("allow_origins", "allow_methods", "allow_headers", "allow_credentials"),
     "logging": ("level", "format", "file_path", "max_file_size", "backup_count"),
-    "security": (),
+    "security": ("max_connections_per_ip",),
     "monitoring": (
         "offline_after_s",
         "retention_raw_days",

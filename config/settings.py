@@ -119,7 +119,9 @@ class Logging(Section):
 
 
 class Security(Section):
-    """[security]: reserved."""
+    """[security]: what a client may take of each process of the server; 0 is no limit."""
+
+    max_connections_per_ip: Count = 0
 
 
 class Monitoring(Section):

@@ -56,6 +56,7 @@ OTHER: dict[tuple[str, str], tuple[str, object]] = {
     ("logging", "file_path"): ("logs/other.log", "logs/other.log"),
     ("logging", "max_file_size"): ("0", 0),
     ("logging", "backup_count"): ("9", 9),
+    ("security", "max_connections_per_ip"): ("5", 5),
     ("monitoring", "offline_after_s"): ("60", 60.0),
     ("monitoring", "retention_raw_days"): ("0", 0),
     ("monitoring", "retention_1m_days"): ("1", 1),

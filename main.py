@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -34,6 +35,7 @@ from routers import (
     resources,
     storage,
     tags,
+    tls,
 )
 from routers.deps import State
 from routers.express import Service
@@ -77,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         from routers.workers import ending_with_parent  # noqa: PLC0415 - it imports uvicorn
 
+        tls.limit_handshakes(asyncio.get_running_loop())
         logs = logger.start(settings)
         try:
             async with _running(settings, app) as state:
@@ -181,9 +184,15 @@ def _announce(settings: Settings) -> None:
     for warning in settings.warnings:
         log.warning(warning)
     given = {argument.partition("=")[0] for argument in sys.argv}
-    missing = " ".join(flag + value for flag, value in FLAGS.items() if flag not in given)
+    flags = FLAGS | {f"--ssl-{name}": f" {file}" for name, file in _certificate(settings).items()}
+    missing = " ".join(flag + value for flag, value in flags.items() if flag not in given)
     if missing and not os.environ.get(SERVED):
         log.warning("plain uvicorn lacks options that `python main.py` sets; give it: %s", missing)
+
+
+def _certificate(settings: Settings) -> dict[str, Path]:
+    files = {"certfile": settings.server.ssl_certfile, "keyfile": settings.server.ssl_keyfile}
+    return {name: file for name, file in files.items() if file}
 
 
 def methods_of(app: FastAPI, path: str) -> set[str]:
@@ -215,6 +224,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "timeout_keep_alive": KEEP_ALIVE_S,
         "timeout_graceful_shutdown": DRAIN_S,
         "timeout_worker_healthcheck": WORKER_START_S,
+        **tls.options(settings),
     }
 
 
@@ -222,6 +232,10 @@ def serve(settings: Settings) -> None:
     """Serves until a signal; a graceful stop is exit status 0."""
     import uvicorn  # noqa: PLC0415 - only this way of starting needs it
 
+    try:
+        given = options(settings)
+    except ConfigError as error:  # what only a library can judge, as whether certificate and key fit
+        sys.exit(f"configuration: {error}")
     os.environ[SERVED] = "1"
     allow_connections()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again once it has drained
@@ -235,7 +249,7 @@ def serve(settings: Settings) -> None:
         notice_deaths()
     logs = logger.start(settings) if several else None
     try:
-        uvicorn.run("main:app" if several else app, **options(settings))
+        uvicorn.run("main:app" if several else app, **given)
     finally:
         if logs:
             logs.stop()
@@ -261,7 +275,8 @@ def _greet(settings: Settings) -> None:
     """Says where to look, on stdout: the log goes to stderr."""
     host = settings.server.host
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host  # noqa: S104 - compares
-    address = f"http://{shown}:{settings.server.port}"
+    scheme = "https" if settings.server.ssl_certfile else "http"
+    address = f"{scheme}://{shown}:{settings.server.port}"
     pages = {"Service": "/", "API": "/docs", "Hosts": "/api/hosts", "Health": "/health"}
     print("\n".join(f"{name:8}{address}{path}" for name, path in pages.items()), flush=True)  # noqa: T201 - the greeting
 

@@ -158,7 +158,7 @@ SslMode = Annotated[
     BeforeValidator(_lower),
     Field(description="disabled, preferred, required, verify_ca or verify_identity"),
 ]
-CaFile = Annotated[
+PemFile = Annotated[
     Path | None, AfterValidator(_existing_file), Field(description="the path of an existing PEM file, or nothing")
 ]
 ServerLevel = Annotated[

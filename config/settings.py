@@ -11,7 +11,6 @@ from config.kinds import (
     ROOT,
     SERVER_URL,
     SQLITE_URL,
-    CaFile,
     Charset,
     Count,
     CountFromOne,
@@ -29,6 +28,7 @@ from config.kinds import (
     OptionalName,
     Origins,
     Password,
+    PemFile,
     Port,
     RemoteHost,
     RemotePort,
@@ -73,7 +73,7 @@ class MySQL(Section):
     database: OptionalName = None
     charset: Charset = "utf8mb4"
     ssl_mode: SslMode = "preferred"
-    ssl_ca: CaFile = None
+    ssl_ca: PemFile = None
 
 
 class Server(Section):
@@ -86,6 +86,9 @@ class Server(Section):
     workers: Workers = 1
     allowed_hosts: HostNames = ["*"]
     forwarded_allow_ips: Networks = []
+    ssl_certfile: PemFile = None
+    ssl_keyfile: PemFile = None
+    ssl_keyfile_password: Password = None
 
 
 class App(Section):

@@ -120,7 +120,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     database.start()
     _announce(settings)
     await _seen(database)
-    writer = Writer(database, zone)
+    writer = Writer(database, zone, max_new_hosts=settings.security.max_new_hosts_per_hour)
     jobs = Jobs(settings, database, writer)
     try:
         yield State(

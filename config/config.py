@@ -41,7 +41,12 @@ SHOWN = {
     "app": ("title", "description", "version", "debug", "timezone", "docs"),
     "cors": ("allow_origins", "allow_methods", "allow_headers", "allow_credentials"),
     "logging": ("level", "format", "file_path", "max_file_size", "backup_count"),
-    "security": ("max_connections_per_ip",),
+    "security": (
+        "max_connections_per_ip",
+        "rate_limit_per_minute",
+        "rate_limit_burst",
+        "max_new_hosts_per_hour",
+    ),
     "monitoring": (
         "offline_after_s",
         "retention_raw_days",

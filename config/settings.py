@@ -125,6 +125,9 @@ class Security(Section):
     """[security]: what a client may take of each process of the server; 0 is no limit."""
 
     max_connections_per_ip: Count = 0
+    rate_limit_per_minute: Count = 0
+    rate_limit_burst: CountFromOne = 100
+    max_new_hosts_per_hour: Count = 0
 
 
 class Monitoring(Section):

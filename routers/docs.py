@@ -32,6 +32,7 @@ _REASONS = {
     413: "over a size limit",
     415: "a form, or another charset or encoding",
     422: "a field broke its rule, or a key was used for another report",
+    429: "over this client's own limit: try again after Retry-After",
     431: "request line or headers over a limit",
     500: "a bug of this server",
     503: "try again after Retry-After: queue full, or the database away",
@@ -82,9 +83,10 @@ _BODIES: dict[str, type[BaseModel]] = {
 _EXAMPLES: dict[str, Any] = {"Batch": {"reports": [SAMPLE]}, "TagsIn": {"tags": ["production", "web"]}}
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, each the same envelope."""
-    return {status: {"model": Refused, "description": _REASONS[status]} for status in (400, *statuses, 431, 500)}
+def refusals(*statuses: int, limited: bool = True) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route, each the same envelope; `limited`: it counts for the limits of a client."""
+    every = (400, *statuses, *([429] if limited else []), 431, 500)
+    return {status: {"model": Refused, "description": _REASONS[status]} for status in every}
 
 
 def body(name: str) -> dict[str, Any]:

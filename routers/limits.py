@@ -2,10 +2,13 @@
 
 import logging
 from collections import Counter
+from collections.abc import Hashable
 
 from config.config import Settings
 from logger import Throttle, event
+from model.envelope import Failure, too_often
 from routers.clients import Proxies
+from services.rates import Rates
 from utils.limits import files_allowed
 
 logger = logging.getLogger(__name__)
@@ -77,3 +80,12 @@ class Limits:
     def __init__(self, settings: Settings) -> None:
         self.connections = Connections(settings)
         self.bodies = Budget(BODIES_BYTES)
+        per_minute, burst = settings.security.rate_limit_per_minute, settings.security.rate_limit_burst
+        self._requests = Rates(per_minute, burst) if per_minute else None
+
+    def too_often(self, key: Hashable) -> Failure | None:
+        """Counts a request of a client, by whatever names it best; gives the refusal if it is one too many."""
+        if self._requests is None:
+            return None
+        wait_s = self._requests.wait_s(key)
+        return too_often("too many requests; try again later", wait_s) if wait_s else None

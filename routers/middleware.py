@@ -36,6 +36,7 @@ class Edge:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = Bugs(app)
         server = settings.server
+        self._limited = settings.security.rate_limit_per_minute > 0
         self._hosts = None if "*" in server.allowed_hosts else frozenset(server.allowed_hosts)
         self._proxies = Proxies(server.forwarded_allow_ips) if server.forwarded_allow_ips else None
 
@@ -57,7 +58,7 @@ class Edge:
     async def _answer(self, scope: Scope, exchange: "_Exchange") -> None:
         if scope["path"] != "/":
             scope["path"] = scope["path"].rstrip("/") or "/"
-        if failure := _refused(scope) or self._misled(scope):
+        if failure := _refused(scope) or self._misled(scope) or self._too_often(scope):
             log_refusal(Request(scope), failure)
             await refusal(failure)(scope, exchange.receive, exchange.send)
         else:
@@ -68,6 +69,12 @@ class Edge:
         if self._hosts is None or scope["path"] == LIVE or host_of(scope) in self._hosts:
             return None
         return Failure(Code.BAD_REQUEST, "this host is not served here")
+
+    def _too_often(self, scope: Scope) -> Failure | None:
+        if not self._limited or scope["path"] in (LIVE, "/health"):
+            return None
+        failure: Failure | None = scope["state"]["limits"].too_often(scope["client"][0] if scope["client"] else None)
+        return failure
 
 
 def _plainly(send: Send) -> Send:

@@ -50,7 +50,10 @@ Health = Annotated[dict[str, Any], Depends(_health)]
     "/health",
     operation_id="health",
     response_model=Envelope[HealthOut],
-    responses={**refusals(), 503: {"model": Envelope[HealthOut], "description": "reports cannot be stored now"}},
+    responses={
+        **refusals(limited=False),
+        503: {"model": Envelope[HealthOut], "description": "reports cannot be stored now"},
+    },
 )
 async def health(request: Request, health: Health) -> Response:
     """Whether this process can store reports now: 200, or 503 with the same words."""
@@ -66,7 +69,7 @@ async def health(request: Request, health: Health) -> Response:
     "/health/live",
     operation_id="live",
     response_model=Envelope[LiveOut],
-    responses=refusals(),
+    responses=refusals(limited=False),
 )
 async def live() -> Response:
     """That the process runs and its loop turns."""

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
 from config.config import load
+from main import options
 from routers import limits
 from routers.bodies import FREE_BYTES
 from routers.limits import BODIES_BYTES, Budget, Connections
@@ -35,6 +37,18 @@ def narrow(tmp_path: Path) -> Iterator[Service]:
         yield one
 
 
+def alive(connection: socket.socket) -> bool:
+    """Whether one more request on it is answered."""
+    connection.sendall(GET)
+    answer = b""
+    while not answer.endswith(b"}}"):
+        piece = connection.recv(1 << 16)
+        if not piece:
+            return False
+        answer += piece
+    return answer.startswith(b"HTTP/1.1 200 ")
+
+
 def from_address(service: Service, address: str) -> socket.socket:
     return socket.create_connection(("127.0.0.1", service.port), 15, (address, 0))
 
@@ -44,15 +58,13 @@ def test_t27_surplus_connections_of_an_address_are_closed_and_no_others(narrow: 
     with ExitStack() as stack:
         held = [stack.enter_context(from_address(narrow, "127.0.0.2")) for _ in range(MOST)]
         for one in held:
-            one.sendall(GET)
-            assert one.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+            assert alive(one)
         for _ in range(3):
             with from_address(narrow, "127.0.0.2") as surplus:
                 assert received(surplus) == b""
         stored(narrow.post(SAMPLE))
         for one in held:
-            one.sendall(GET)
-            assert one.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+            assert alive(one)
         held[0].close()
         until(lambda: served(narrow, "127.0.0.2"))
     lines = [line for line in log.all() if "too_many_connections" in line]
@@ -177,3 +189,15 @@ def test_a_report_in_one_piece_asks_no_budget(sqlite: Service, small: Budget) ->
     stored(sqlite.post(SAMPLE))
     answer = httpx.post(f"{sqlite.url}/api/resources", content=padded("large", 500_000))
     refused(answer, 503, "OVERLOADED")
+
+
+def test_t28_idle_connections_are_no_load(sqlite: Service) -> None:
+    assert uvicorn.Config(sqlite.app, **options(sqlite.settings)).limit_concurrency is None
+    with ExitStack() as stack:
+        idle = [stack.enter_context(connect(sqlite)) for _ in range(300)]
+        for one in idle:
+            assert alive(one)
+        for number in range(20):
+            stored(sqlite.post(report(f"beside-{number}")))
+        for one in idle:
+            assert alive(one)

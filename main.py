@@ -39,7 +39,7 @@ from routers import (
 )
 from routers.deps import State
 from routers.express import Service
-from routers.limits import Limits
+from routers.limits import Limits, accept_calmly
 from services.jobs import Jobs
 from services.storage import Storage
 from utils.limits import allow_connections
@@ -79,7 +79,9 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         from routers.workers import ending_with_parent  # noqa: PLC0415 - it imports uvicorn
 
-        tls.limit_handshakes(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        tls.limit_handshakes(loop)
+        accept_calmly(loop)
         logs = logger.start(settings)
         try:
             async with _running(settings, app) as state:

@@ -1,8 +1,10 @@
 """What one process grants its clients: connections and memory for their bodies. It belongs to the event loop."""
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Hashable
+from typing import Any
 
 from config.config import Settings
 from logger import Throttle, event
@@ -54,6 +56,22 @@ class Connections:
         suppressed = self._lines.allow((name, values.get("peer")))
         if suppressed is not None:
             logger.warning(event(name, **values, suppressed=suppressed or None))
+
+
+def accept_calmly(loop: asyncio.AbstractEventLoop) -> None:
+    """Tells once a minute that no file is left to accept with: asyncio's own loop tells of each of thousands of tries.
+
+    uvloop says nothing, and closes at once what it cannot keep.
+    """
+    lines = Throttle()
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if context.get("message") != "socket.accept() out of system resource":
+            loop.default_exception_handler(context)
+        elif (suppressed := lines.allow(None)) is not None:
+            logger.warning(event("no_files_left", limit=files_allowed(), suppressed=suppressed or None))
+
+    loop.set_exception_handler(handle)
 
 
 class Budget:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -36,10 +37,12 @@ from routers import (
     resources,
     storage,
     tags,
+    tls,
     tokens,
 )
 from routers.deps import State
 from routers.express import Service
+from routers.limits import Limits, accept_calmly
 from services.agents import Agents
 from services.jobs import Jobs
 from services.quarantine import Quarantine
@@ -82,6 +85,9 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         from routers.workers import ending_with_parent  # noqa: PLC0415 - it imports uvicorn
 
+        loop = asyncio.get_running_loop()
+        tls.limit_handshakes(loop)
+        accept_calmly(loop)
         logs = logger.start(settings)
         try:
             async with _running(settings, app) as state:
@@ -135,7 +141,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     database.start()
     _announce(settings)
     await _seen(database)
-    writer = Writer(database, zone)
+    writer = Writer(database, zone, max_new_hosts=settings.security.max_new_hosts_per_hour)
     heard, refused = Agents(), Quarantine()
     jobs = Jobs(settings, database, writer, heard, refused)
     try:
@@ -150,6 +156,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             storage=Storage(settings, database),
             refusals=Throttle(),
             oddities=Throttle(),
+            limits=Limits(settings),
             started=time.monotonic(),
             methods_of=lambda path: methods_of(app, path),
         )
@@ -203,9 +210,15 @@ def _announce(settings: Settings) -> None:
     if settings.security.mode == "off" and not loopback(settings.server.host):
         log.warning(event("security_off", host=settings.server.host, reason=OPEN_TO_ALL))
     given = {argument.partition("=")[0] for argument in sys.argv}
-    missing = " ".join(flag + value for flag, value in FLAGS.items() if flag not in given)
+    flags = FLAGS | {f"--ssl-{name}": f" {file}" for name, file in _certificate(settings).items()}
+    missing = " ".join(flag + value for flag, value in flags.items() if flag not in given)
     if missing and not os.environ.get(SERVED):
         log.warning("plain uvicorn lacks options that `python main.py` sets; give it: %s", missing)
+
+
+def _certificate(settings: Settings) -> dict[str, Path]:
+    files = {"certfile": settings.server.ssl_certfile, "keyfile": settings.server.ssl_keyfile}
+    return {name: file for name, file in files.items() if file}
 
 
 def methods_of(app: FastAPI, path: str) -> set[str]:
@@ -237,6 +250,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "timeout_keep_alive": KEEP_ALIVE_S,
         "timeout_graceful_shutdown": DRAIN_S,
         "timeout_worker_healthcheck": WORKER_START_S,
+        **tls.options(settings),
     }
 
 
@@ -244,6 +258,10 @@ def serve(settings: Settings) -> None:
     """Serves until a signal; a graceful stop is exit status 0."""
     import uvicorn  # noqa: PLC0415 - only this way of starting needs it
 
+    try:
+        given = options(settings)
+    except ConfigError as error:  # what only a library can judge, as whether certificate and key fit
+        sys.exit(f"configuration: {error}")
     os.environ[SERVED] = "1"
     allow_connections()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises the signal again once it has drained
@@ -257,7 +275,7 @@ def serve(settings: Settings) -> None:
         notice_deaths()
     logs = logger.start(settings) if several else None
     try:
-        uvicorn.run("main:app" if several else app, **options(settings))
+        uvicorn.run("main:app" if several else app, **given)
     finally:
         if logs:
             logs.stop()
@@ -283,7 +301,8 @@ def _greet(settings: Settings) -> None:
     """Says where to look, on stdout: the log goes to stderr."""
     host = settings.server.host
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host  # noqa: S104 - compares
-    address = f"http://{shown}:{settings.server.port}"
+    scheme = "https" if settings.server.ssl_certfile else "http"
+    address = f"{scheme}://{shown}:{settings.server.port}"
     pages = {"Service": "/", "API": "/docs", "Hosts": "/api/hosts", "Health": "/health"}
     print("\n".join(f"{name:8}{address}{path}" for name, path in pages.items()), flush=True)  # noqa: T201 - the greeting
 

@@ -27,11 +27,27 @@ PLACEHOLDERS = {
 SHOWN = {
     "database": ("echo", "pool_size", "max_overflow", "pool_timeout_s", "migrate_on_start"),
     "mysql": ("host", "port", "user", "database", "charset", "ssl_mode", "ssl_ca"),
-    "server": ("host", "port", "reload", "log_level", "workers"),
+    "server": (
+        "host",
+        "port",
+        "reload",
+        "log_level",
+        "workers",
+        "allowed_hosts",
+        "forwarded_allow_ips",
+        "ssl_certfile",
+        "ssl_keyfile",
+    ),
     "app": ("title", "description", "version", "debug", "timezone", "docs"),
     "cors": ("allow_origins", "allow_methods", "allow_headers", "allow_credentials"),
     "logging": ("level", "format", "file_path", "max_file_size", "backup_count"),
-    "security": ("mode",),
+    "security": (
+        "mode",
+        "max_connections_per_ip",
+        "rate_limit_per_minute",
+        "rate_limit_burst",
+        "max_new_hosts_per_hour",
+    ),
     "monitoring": (
         "offline_after_s",
         "retention_raw_days",
@@ -156,7 +172,7 @@ def _one_line(section: str, key: str, text: str) -> str:
     # In an ini file an indented line continues the one above: a password could end up in the user's name.
     if "\n" in text or "\r" in text:
         raise ConfigError(f"[{section}] {key} spans several lines: write it on one and begin the next key unindented.")
-    return text if key == "password" else text.strip()
+    return text if key.endswith("password") else text.strip()
 
 
 def _refuse_placeholders(texts: Texts) -> None:
@@ -194,6 +210,12 @@ def _refuse_contradictions(settings: Settings) -> None:
         raise ConfigError(
             f"[mysql] host = {mysql.host} is given without {' and '.join(missing)}: add what is missing to [mysql], "
             "or delete that section to use SQLite."
+        )
+    certfile, keyfile = settings.server.ssl_certfile, settings.server.ssl_keyfile
+    if bool(certfile) != bool(keyfile):
+        given, other = ("ssl_certfile", "ssl_keyfile") if certfile else ("ssl_keyfile", "ssl_certfile")
+        raise ConfigError(
+            f"[server] {given} = {certfile or keyfile} is given alone: add {other} to serve by TLS, or delete {given}."
         )
     if workers != "auto" and workers > 1 and settings.engine_kind == "sqlite":
         raise ConfigError(

@@ -3,6 +3,7 @@
 The description beside a type completes the sentence "give ..." of a refusal.
 """
 
+import ipaddress
 import logging as log
 import re
 import stat
@@ -51,6 +52,18 @@ def _origin_list(origins: list[str]) -> list[str]:
 def _token_list(words: list[str]) -> list[str]:
     _require(all(re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", word, re.ASCII) for word in words))
     return words
+
+
+def _host_list(hosts: list[str]) -> list[str]:
+    # As a Host header has them, but without port and brackets.
+    _require(bool(hosts) and all(re.fullmatch(r"\*|[\w.-]+|[0-9a-f:.]*:[0-9a-f:.]+", host, re.ASCII) for host in hosts))
+    return hosts
+
+
+def _network_list(networks: list[str]) -> list[str]:
+    for network in networks:
+        ipaddress.ip_network(network)  # raises ValueError
+    return networks
 
 
 def _type_of(path: str | Path) -> int | None:
@@ -145,7 +158,7 @@ SslMode = Annotated[
     BeforeValidator(_lower),
     Field(description="disabled, preferred, required, verify_ca or verify_identity"),
 ]
-CaFile = Annotated[
+PemFile = Annotated[
     Path | None, AfterValidator(_existing_file), Field(description="the path of an existing PEM file, or nothing")
 ]
 SecurityMode = Annotated[
@@ -182,6 +195,17 @@ Methods = Annotated[
 ]
 Headers = Annotated[
     Words, AfterValidator(_token_list), Field(description="* or a comma-separated list of header names")
+]
+HostNames = Annotated[
+    Words,
+    AfterValidator(_host_list),
+    BeforeValidator(_lower),
+    Field(description="* or a comma-separated list of names and addresses such as monitor.example,::1 without ports"),
+]
+Networks = Annotated[
+    Words,
+    AfterValidator(_network_list),
+    Field(description="a comma-separated list of addresses and networks such as 10.0.0.5,10.1.0.0/16, or nothing"),
 ]
 Level = Annotated[
     Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"],

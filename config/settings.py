@@ -11,7 +11,6 @@ from config.kinds import (
     ROOT,
     SERVER_URL,
     SQLITE_URL,
-    CaFile,
     Charset,
     Count,
     CountFromOne,
@@ -19,14 +18,17 @@ from config.kinds import (
     Flag,
     Gib,
     Headers,
+    HostNames,
     Level,
     LogFile,
     LogFormat,
     Methods,
     Name,
+    Networks,
     OptionalName,
     Origins,
     Password,
+    PemFile,
     Port,
     RemoteHost,
     RemotePort,
@@ -72,7 +74,7 @@ class MySQL(Section):
     database: OptionalName = None
     charset: Charset = "utf8mb4"
     ssl_mode: SslMode = "preferred"
-    ssl_ca: CaFile = None
+    ssl_ca: PemFile = None
 
 
 class Server(Section):
@@ -83,6 +85,11 @@ class Server(Section):
     reload: Flag = False
     log_level: ServerLevel = "info"
     workers: Workers = 1
+    allowed_hosts: HostNames = ["*"]
+    forwarded_allow_ips: Networks = []
+    ssl_certfile: PemFile = None
+    ssl_keyfile: PemFile = None
+    ssl_keyfile_password: Password = None
 
 
 class App(Section):
@@ -116,9 +123,13 @@ class Logging(Section):
 
 
 class Security(Section):
-    """[security]: who may report and read."""
+    """[security]: who may report and read, and what a client may take of each process; 0 is no limit."""
 
     mode: SecurityMode = "off"
+    max_connections_per_ip: Count = 0
+    rate_limit_per_minute: Count = 0
+    rate_limit_burst: CountFromOne = 100
+    max_new_hosts_per_hour: Count = 0
 
 
 class Monitoring(Section):

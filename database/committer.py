@@ -21,10 +21,10 @@ from database.attempt import Attempt
 from database.clock import Clock
 from database.dialect import Dialect, ServerFacts
 from database.faults import Fault, Step, classify, judged, next_step, number_of
-from database.host_ids import HostIds
+from database.host_ids import HostIds, NewHosts, TooManyHosts
 from database.rows import Prepared, Record, Stored
 from logger import Throttle, event
-from model.envelope import Code, Failure, unavailable
+from model.envelope import Code, Failure, too_often, unavailable
 from utils.utils import micros, moment
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ class Committer:
         clock: Clock,
         settle: Callable[[Outcomes], None],
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        new_hosts: NewHosts | None = None,
     ) -> None:
         self._engine = engine
         self._dialect = dialect
@@ -71,7 +73,7 @@ class Committer:
         self._sleep = sleep
         self._connection: Connection | None = None
         self._facts: ServerFacts | None = None
-        self._ids = HostIds()
+        self._ids = HostIds(new_hosts)
         self._pass_over_until = 0.0
         self._pieces: deque[Attempt] = deque()
         self._held: list[Prepared] = []
@@ -134,6 +136,8 @@ class Committer:
             self._ids.forget(gone.args[0])
             self._undo()
             self._next(attempt, Fault.HOST_GONE)
+        except TooManyHosts as surplus:
+            self._turn_away(attempt, surplus)
         except DBAPIError as error:
             self._recover(attempt, error)
 
@@ -158,6 +162,15 @@ class Committer:
             self._held += [report for report in attempt.reports if report not in wrote]
         attempt.reports = []
         self._settle([(report, _stored(report)) for report in written])
+
+    def _turn_away(self, attempt: Attempt, surplus: TooManyHosts) -> None:
+        """Refuses the reports of hosts that may not be made now; the others are tried again without them."""
+        refused = [report for report in attempt.reports if report.host_name in surplus.names]
+        failure = too_often("too many new hosts; try again later", surplus.wait_s)
+        if attempt.unknown:
+            failure = unavailable(_UNKNOWN, Code.COMMIT_UNKNOWN)
+        attempt.reports = [report for report in attempt.reports if report.host_name not in surplus.names]
+        self._settle([(report, failure) for report in refused])
 
     def _statements(self, connection: Connection, batch: Sequence[Prepared]) -> list[Prepared]:
         assert self._facts is not None  # noqa: S101 - set with the connection

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from database.committer import Committer, Outcome, Outcomes
 from database.database import WRITER_TIMEOUT_S, Database
 from database.faults import Fault
+from database.host_ids import NewHosts
 from database.rows import Prepared, Stored, prepare
 from database.waiting import Waiting
 from logger import event
@@ -52,14 +53,20 @@ _BLOCKING = frozenset({Fault.STORAGE_FULL, Fault.UNWRITABLE, Fault.CORRUPT, Faul
 
 
 class Writer:
-    """Owns the writing connection and the thread that uses it; lives on one event loop."""
+    """Owns the writing connection and the thread that uses it; lives on one event loop.
 
-    def __init__(self, database: Database, zone: tzinfo | None) -> None:
+    `max_new_hosts` is how many hosts it makes within an hour; 0 is no limit.
+    """
+
+    def __init__(self, database: Database, zone: tzinfo | None, *, max_new_hosts: int = 0) -> None:
         self._database = database
         self._zone = zone
         self._loop = asyncio.get_running_loop()
         self._clock = database.clock
-        self._committer = Committer(database.writer_engine, database.dialect, database.clock, self._note)
+        new_hosts = NewHosts(max_new_hosts)
+        self._committer = Committer(
+            database.writer_engine, database.dialect, database.clock, self._note, new_hosts=new_hosts
+        )
         self._wake = threading.Condition()
         self._queue: deque[Prepared] = deque()
         self._jobs: deque[Job] = deque()

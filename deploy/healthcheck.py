@@ -2,8 +2,15 @@
 
 import http.client
 import os
+import ssl
 import sys
 
-connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["SERVER_PORT"]), timeout=4)
+port = int(os.environ["SERVER_PORT"])
+# Its certificate is for the agents to check: it need not name 127.0.0.1.
+connection = (
+    http.client.HTTPSConnection("127.0.0.1", port, timeout=4, context=ssl._create_unverified_context())  # noqa: S323, SLF001
+    if os.environ.get("SERVER_SSL_CERTFILE")
+    else http.client.HTTPConnection("127.0.0.1", port, timeout=4)
+)
 connection.request("GET", "/health/live")
 sys.exit(connection.getresponse().status != http.client.OK)

@@ -1,5 +1,6 @@
 """The one shape of every JSON answer, and the codes it may carry."""
 
+import math
 from enum import StrEnum
 from typing import Generic, Literal, TypeVar
 
@@ -23,6 +24,7 @@ class Code(StrEnum):
     | TIMEOUT | 408 | retry |
     | TOO_LARGE, UNSUPPORTED, HEADERS_TOO_LARGE | 413, 415, 431 | not retry |
     | VALIDATION, KEY_MISMATCH | 422 | not retry |
+    | RATE_LIMITED | 429 | retry after Retry-After |
     | INTERNAL | 500 | retry |
     | OVERLOADED, DB_UNAVAILABLE, COMMIT_UNKNOWN, STORAGE_FULL | 503 | retry the same report and key |
     """
@@ -41,6 +43,7 @@ class Code(StrEnum):
     HEADERS_TOO_LARGE = "HEADERS_TOO_LARGE"
     VALIDATION = "VALIDATION"
     KEY_MISMATCH = "KEY_MISMATCH"
+    RATE_LIMITED = "RATE_LIMITED"
     INTERNAL = "INTERNAL"
     OVERLOADED = "OVERLOADED"
     DB_UNAVAILABLE = "DB_UNAVAILABLE"
@@ -63,6 +66,7 @@ STATUS = {
     Code.HEADERS_TOO_LARGE: 431,
     Code.VALIDATION: 422,
     Code.KEY_MISMATCH: 422,
+    Code.RATE_LIMITED: 429,
     Code.INTERNAL: 500,
     Code.OVERLOADED: 503,
     Code.DB_UNAVAILABLE: 503,
@@ -90,6 +94,11 @@ class Failure(Exception):
 def unavailable(message: str = "the database is not available; try again", code: Code = Code.DB_UNAVAILABLE) -> Failure:
     """What cannot be done now but may be soon: 503 with the moment to try again."""
     return Failure(code, message, headers={"Retry-After": "2"})
+
+
+def too_often(message: str, wait_s: float) -> Failure:
+    """What is over a client's own limit: 429 with the moment to try again."""
+    return Failure(Code.RATE_LIMITED, message, headers={"Retry-After": str(max(1, math.ceil(wait_s)))})
 
 
 class Envelope(BaseModel, Generic[T]):

@@ -4,15 +4,21 @@ import zlib
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
 from model.envelope import Code, Failure
+from routers.deps import state_of
 from routers.headers import text, values
 
 MAX_REPORT_BYTES = 1 << 20
 MAX_BATCH_BYTES = 2 << 20
 MAX_TAGS_BYTES = 1 << 16
 
+# So much of each body is not counted: usual reports come through while large ones use the budget up.
+FREE_BYTES = 16 << 10
+
 _CLOSE = {"Connection": "close"}
+_LATER = {"Retry-After": "2", **_CLOSE}
 _FORMS = ("multipart/", "application/x-www-form-urlencoded")
 _BOM = b"\xef\xbb\xbf"
 _HEAD = 4
@@ -22,6 +28,7 @@ async def read(request: Request, limit: int, *, any_type: bool = False) -> bytes
     """Gives the body's UTF-8 bytes without a byte-order mark.
 
     Raises TOO_LARGE over `limit` bytes, raw or inflated (by Content-Length before a byte is read), TIMEOUT after 10 s,
+    OVERLOADED while too much of other bodies is being received,
     UNSUPPORTED for a form, another charset or encoding, BAD_JSON for broken gzip.
     """
     if not any_type:
@@ -58,18 +65,41 @@ async def _receive(request: Request, limit: int) -> bytes:
     announced = text(request.scope, b"content-length", "0")
     if announced.isdecimal() and int(announced[:20]) > limit:
         raise _too_large(limit)
-    chunks: list[bytes] = []
-    size, more = 0, True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > limit:
-            raise _too_large(limit)
-        more = message.get("more_body", False)
-    return b"".join(chunks)
+    message = await _next(request)
+    body: bytes = message.get("body", b"")
+    if message.get("more_body", False):
+        return await _rest(request, limit, bytearray(body))
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+async def _rest(request: Request, limit: int, body: bytearray) -> bytes:
+    """Adds to what is there of a body; what it holds meanwhile comes out of the budget of all of them."""
+    budget, taken, more = state_of(request)["limits"].bodies, 0, True
+    try:
+        while True:
+            if len(body) > limit:
+                raise _too_large(limit)
+            owed = len(body) - FREE_BYTES - taken
+            if owed > 0:
+                if not budget.take(owed):
+                    raise Failure(Code.OVERLOADED, "too many bodies at once; send it again", headers=_LATER)
+                taken += owed
+            if not more:
+                return bytes(body)
+            message = await _next(request)
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+    finally:
+        budget.give(taken)
+
+
+async def _next(request: Request) -> Message:
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message
 
 
 def _too_large(limit: int) -> Failure:

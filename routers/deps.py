@@ -14,6 +14,7 @@ from database.past import Then
 from database.writer import Writer
 from logger import Throttle
 from model.envelope import Code, Failure
+from routers.limits import Limits
 from services.agents import Agents
 from services.jobs import Jobs
 from services.quarantine import Quarantine
@@ -37,6 +38,7 @@ class State(TypedDict):
     storage: Storage
     refusals: Throttle
     oddities: Throttle
+    limits: Limits
     started: float
     methods_of: Callable[[str], set[str]]
 

@@ -35,6 +35,7 @@ _REASONS = {
     413: "over a size limit",
     415: "a form, or another charset or encoding",
     422: "a field broke its rule, or a key was used for another report",
+    429: "over this client's own limit: try again after Retry-After",
     431: "request line or headers over a limit",
     500: "a bug of this server",
     503: "try again after Retry-After: queue full, or the database away",
@@ -69,11 +70,13 @@ PAGED: dict[int | str, dict[str, Any]] = {
 }
 # A series has no headers of its own.
 SERIES: dict[int | str, dict[str, Any]] = {200: {"content": FILES}}
-# ReDoc would fetch its maker's logo: a page of ours loads nothing from another server.
-PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:",
-    "Vary": "Accept",
-}
+# Scripts are files of this server, none stands in a page; what Swagger UI and ReDoc draw needs styles of their own.
+POLICY = (
+    "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:"
+)
+# ReDoc searches in a worker that it makes itself. Its maker's logo it does not get: that is on another server.
+REDOC_POLICY = f"{POLICY}; worker-src blob:"
 SCHEMES = {"token": {"type": "http", "scheme": "bearer", "description": "rms_..., by `manage.py token create`"}}
 _BODIES: dict[str, type[BaseModel]] = {
     "Report": Report,
@@ -92,8 +95,8 @@ _EXAMPLES: dict[str, Any] = {
 
 
 def refusals(*statuses: int, is_open: bool = False) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, each the same envelope; an open one asks nobody for a token."""
-    every = (400, *(() if is_open else (401, 403)), *statuses, 431, 500)
+    """The error answers of a route, each the same envelope; an open one asks for no token and counts for no limit."""
+    every = (400, *(() if is_open else (401, 403)), *statuses, *(() if is_open else (429,)), 431, 500)
     return {status: {"model": Refused, "description": _REASONS[status]} for status in every}
 
 
@@ -142,10 +145,11 @@ def _legacy(schemas: dict[str, Any]) -> dict[str, Any]:
 router = APIRouter(include_in_schema=False)
 
 
-def page(name: str, **words: str) -> HTMLResponse:
+def page(name: str, policy: str = POLICY, **words: str) -> HTMLResponse:
     """One of our own pages with finished HTML in it; they name every asset relative to this server."""
     template = Template((DASHBOARD / "templates" / name).read_text(encoding="utf-8"))
-    return HTMLResponse(template.substitute(words), headers=PAGE_HEADERS)
+    headers = {"Content-Security-Policy": policy, "Vary": "Accept"}
+    return HTMLResponse(template.substitute(words), headers=headers)
 
 
 @router.get("/docs")
@@ -157,7 +161,7 @@ async def swagger() -> HTMLResponse:
 @router.get("/redoc")
 async def redoc() -> HTMLResponse:
     """ReDoc."""
-    return page("redoc.html")
+    return page("redoc.html", REDOC_POLICY)
 
 
 @router.get("/favicon.ico")

@@ -49,7 +49,7 @@ class Service(FastAPI):
 
     def __init__(self, settings: Settings, **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
         super().__init__(**options)
-        self._edge = Edge(Express(Cors(Gate(super().__call__), settings), POSTS))
+        self._edge = Edge(Express(Cors(Gate(super().__call__), settings), POSTS), settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request, or the lifespan."""

@@ -12,7 +12,7 @@ Row = Mapping[str, object]
 
 # A cell of text that begins with one of these would be a formula to a spreadsheet; so would one that begins with the
 # wide forms of the East Asian keyboards, or with what nobody sees.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\ufeff", "\u200b", "\u2060")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\ufeff", "\u200b", "\u2060")
 
 
 class Form(Protocol):

@@ -15,11 +15,12 @@ from routers.deps import State, state_of
 from routers.errors import on_failure
 from routers.headers import text, values
 from routers.writes import written
-from services.access import Need, Principal, authenticate, covers, from_here, may_report, needed
+from services.access import Principal, authenticate, covers, from_here, may_report, needed
 from utils.utils import moment
 
 security = logging.getLogger("security")
 PRINCIPAL = "principal"
+HEALTH = frozenset({"/health", "/health/live"})
 
 
 class Gate:
@@ -45,13 +46,19 @@ def admit(scope: Scope) -> None:
     if scope["query_string"] and b"rms_" in unquote_to_bytes(scope["query_string"]):
         raise _unauthorized("a token belongs into the header Authorization, never into an address")
     state = cast("State", scope["state"])
-    mode = state["settings"].security.mode
-    if mode == "off":
-        return
-    principal = scope[PRINCIPAL] = _principal(scope, state)
-    need = needed(scope["method"], scope["path"], page="text/html" in text(scope, b"accept"))
-    if mode == "enforce" and need != "nothing":
-        _check(scope, state, principal, need)
+    rules = state["settings"].security
+    principal = scope[PRINCIPAL] = None if rules.mode == "off" else _principal(scope, state)
+    if rules.rate_limit_per_minute and scope["path"] not in HEALTH:
+        _count(scope, state, principal)
+    if rules.mode == "enforce":
+        _check(scope, state, principal)
+
+
+def _count(scope: Scope, state: State, principal: Principal | None) -> None:
+    """A token counts by itself: a fleet may sit behind one address."""
+    address = scope["client"][0] if scope["client"] else None
+    if failure := state["limits"].too_often(principal.token.id if principal else address):
+        raise failure
 
 
 def _principal(scope: Scope, state: State) -> Principal | None:
@@ -66,7 +73,10 @@ def _principal(scope: Scope, state: State) -> Principal | None:
     return principal
 
 
-def _check(scope: Scope, state: State, principal: Principal | None, need: Need) -> None:
+def _check(scope: Scope, state: State, principal: Principal | None) -> None:
+    need = needed(scope["method"], scope["path"], page="text/html" in text(scope, b"accept"))
+    if need == "nothing":
+        return
     if principal is None:
         if not values(scope, b"authorization"):
             raise _unauthorized("show a token: Authorization: Bearer rms_...")

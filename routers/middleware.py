@@ -10,9 +10,11 @@ from urllib.parse import unquote_to_bytes
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from config.config import Settings
 from logger import event, request_id
 from model.envelope import Code, Failure
 from routers.answers import refusal
+from routers.clients import Proxies, host_of
 from routers.errors import Bugs, log_refusal
 from routers.headers import values
 from routers.protocol import MAX_HEADER_BYTES, MAX_HEADERS, MAX_LINE_BYTES, REFUSED, malformed, too_large
@@ -20,20 +22,30 @@ from services.access import INTAKE
 
 logger = logging.getLogger("routers.access")
 
+# Tells everyone the same, and is asked by whoever watches over the process, by whatever address it has there.
+LIVE = "/health/live"
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+# What every answer carries; a page brings a policy of its own, and nothing else that is answered is to do anything.
+_PAGE: tuple[tuple[bytes, bytes], ...] = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+_DATA = (*_PAGE, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"))
 
 
 class Edge:
     """Pure ASGI, outermost of ours: whatever happens inside, an envelope leaves and one line is written."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = Bugs(app)
+        server = settings.server
+        self._hosts = None if "*" in server.allowed_hosts else frozenset(server.allowed_hosts)
+        self._proxies = Proxies(server.forwarded_allow_ips) if server.forwarded_allow_ips else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request; anything but HTTP passes through."""
         if scope["type"] != "http":
             await self._app(scope, receive, _plainly(send))
             return
+        if self._proxies:
+            scope["client"] = self._proxies.client(scope)
         exchange = _Exchange(scope, receive, send)
         token = request_id.set(exchange.id)
         try:
@@ -45,11 +57,17 @@ class Edge:
     async def _answer(self, scope: Scope, exchange: "_Exchange") -> None:
         if scope["path"] != "/":
             scope["path"] = scope["path"].rstrip("/") or "/"
-        if failure := _refused(scope):
+        if failure := _refused(scope) or self._misled(scope):
             log_refusal(Request(scope), failure)
             await refusal(failure)(scope, exchange.receive, exchange.send)
         else:
             await self._app(scope, exchange.receive, exchange.send)
+
+    def _misled(self, scope: Scope) -> Failure | None:
+        """Refuses a host that is not ours: a web page may have led a browser here by a name of its own."""
+        if self._hosts is None or scope["path"] == LIVE or host_of(scope) in self._hosts:
+            return None
+        return Failure(Code.BAD_REQUEST, "this host is not served here")
 
 
 def _plainly(send: Send) -> Send:
@@ -90,9 +108,13 @@ class _Exchange:
         """Adds what every answer carries."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self._replayed = any(name == b"idempotent-replayed" for name, _ in message.get("headers", ()))
-            own = [(b"x-request-id", self.id.encode()), (b"x-content-type-options", b"nosniff")]
-            message["headers"] = [*message.get("headers", ()), *own]
+            given, ours = message.get("headers", ()), _DATA
+            for name, _ in given:
+                if name == b"idempotent-replayed":
+                    self._replayed = True
+                elif name == b"content-security-policy":
+                    ours = _PAGE
+            message["headers"] = [*given, (b"x-request-id", self.id.encode()), *ours]
         await self._send(message)
 
     def log(self) -> None:

@@ -7,12 +7,15 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from model.envelope import Code, Failure
+from routers.limits import Connections, Limits
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 << 10
 MAX_LINE_BYTES = 8 << 10
 # From a request's first byte to its last: its head and body share one limit of time.
 RECEIVE_TIMEOUT_S = 10.0
+# From a connection to its first request; between two of them it may be idle for as long as uvicorn is told.
+FIRST_REQUEST_S = 10.0
 # What is parsed at a time, and with it how much of a flood is seen before it is refused.
 PIECE = 16 << 10
 # How long a client that is still sending may take to read why it should stop: a reset would destroy the answer.
@@ -44,12 +47,30 @@ class Protocol(HttpToolsProtocol):
         self._in_body = False
         self._deaf = False
         self._timer: asyncio.TimerHandle | None = None
+        self._counted = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
         super().connection_made(transport)
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._counted = self._connections.enter(self._peer)
+        if self._counted:
+            self.timeout_keep_alive_task = self.loop.call_later(FIRST_REQUEST_S, self.timeout_keep_alive_handler)
+        else:
+            self._deaf = True
+            transport.close()
+
+    @property
+    def _connections(self) -> Connections:
+        limits: Limits = self.app_state["limits"]
+        return limits.connections
+
+    @property
+    def _peer(self) -> str:
+        """A Unix socket shows no address."""
+        return self.client[0] if self.client else ""
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._counted:
+            self._connections.leave(self._peer)
         self._deaf = True
         self._unparsed.clear()
         self._stop_timer()
@@ -63,7 +84,6 @@ class Protocol(HttpToolsProtocol):
 
     def _parse(self) -> None:
         """Parses piece by piece, and none while a request waits for its turn: thousands fit into one read."""
-        self._unset_keepalive_if_required()
         try:
             while self._unparsed and not self.pipeline and not self._deaf:
                 piece = bytes(self._unparsed[:PIECE])
@@ -99,6 +119,8 @@ class Protocol(HttpToolsProtocol):
         return False
 
     def on_message_begin(self) -> None:
+        """Only a request ends idleness: empty lines may come before it for ever."""
+        self._unset_keepalive_if_required()
         super().on_message_begin()
         self._fields = self._head_bytes = self._silent_bytes = 0
         self._in_body = False
@@ -124,6 +146,7 @@ class Protocol(HttpToolsProtocol):
             raise malformed()
         if self.parser.should_upgrade():
             return
+        self._unset_keepalive_if_required()  # set if the answer before this one ended while its headers came
         super().on_headers_complete()
         self._in_body = True
         self.cycle.transport = cast("asyncio.Transport", _Closing(self))

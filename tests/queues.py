@@ -32,7 +32,9 @@ REPORT_BYTES = 512
 class Committer:
     """Stores every report at once unless `act` says otherwise: what stands behind the queue under test."""
 
-    def __init__(self, _engine: object, _dialect: object, _clock: object, settle: Callable[[Outcomes], None]) -> None:
+    def __init__(
+        self, _engine: object, _dialect: object, _clock: object, settle: Callable[[Outcomes], None], **_: object
+    ) -> None:
         self.settle = settle
         self.tried: list[list[str]] = []
         self.reports: list[Prepared] = []

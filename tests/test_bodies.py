@@ -45,14 +45,22 @@ OTHERS = ["application/json; charset=utf-16", "text/plain; a=b; charset=latin-1"
 
 @pytest.mark.parametrize("path", ["/api/resources", "/api/resources/batch"])
 @pytest.mark.parametrize("kind", [*FORMS, *OTHERS])
-def test_a_form_and_another_charset_are_refused(sqlite: Service, path: str, kind: str) -> None:
+def test_t33_a_form_and_another_charset_are_refused(sqlite: Service, path: str, kind: str) -> None:
     with unwritten(sqlite):
         answer = sqlite.client.post(path, content=json.dumps(SAMPLE), headers={"Content-Type": kind})
         refused(answer, 415, "UNSUPPORTED")
 
 
+@pytest.mark.parametrize("path", ["/api/resources", "/api/resources/batch"])
+@pytest.mark.parametrize("kind", FORMS)
+def test_t33_a_form_of_a_web_page_is_refused(sqlite: Service, path: str, kind: str) -> None:
+    headers = {"Content-Type": kind, "Origin": "https://page.example"}
+    with unwritten(sqlite):
+        refused(sqlite.client.post(path, content=json.dumps(SAMPLE), headers=headers), 415, "UNSUPPORTED")
+
+
 @pytest.mark.parametrize("kind", [*FORMS, *OTHERS])
-def test_the_legacy_intake_never_looks_at_the_type(sqlite: Service, kind: str) -> None:
+def test_t33_the_legacy_intake_never_looks_at_the_type(sqlite: Service, kind: str) -> None:
     stored(sqlite.client.post("/monitor_info", content=json.dumps(SAMPLE), headers={"Content-Type": kind}))
 
 

@@ -3,7 +3,19 @@ import json
 import pytest
 from pydantic import BaseModel
 
-from model.envelope import MAX_MESSAGE, STATUS, Code, Envelope, Failure, FieldError, Refused, failed, ok, unavailable
+from model.envelope import (
+    MAX_MESSAGE,
+    STATUS,
+    Code,
+    Envelope,
+    Failure,
+    FieldError,
+    Refused,
+    failed,
+    ok,
+    too_often,
+    unavailable,
+)
 
 STATUSES = {
     200: ["0"],
@@ -17,6 +29,7 @@ STATUSES = {
     413: ["TOO_LARGE"],
     415: ["UNSUPPORTED"],
     422: ["VALIDATION", "KEY_MISMATCH"],
+    429: ["RATE_LIMITED"],
     431: ["HEADERS_TOO_LARGE"],
     500: ["INTERNAL"],
     503: ["OVERLOADED", "DB_UNAVAILABLE", "COMMIT_UNKNOWN", "STORAGE_FULL"],
@@ -44,6 +57,13 @@ def test_what_is_unavailable_may_be_tried_again_in_two_seconds() -> None:
     assert unavailable().message == "the database is not available; try again"
     assert (unavailable().code, unavailable("full", Code.OVERLOADED).code) == (Code.DB_UNAVAILABLE, Code.OVERLOADED)
     assert unavailable().headers == {"Retry-After": "2"}
+
+
+@pytest.mark.parametrize(("wait_s", "told"), [(0.001, "1"), (1.0, "1"), (1.2, "2"), (59.5, "60"), (0.0, "1")])
+def test_what_came_too_often_may_come_again_in_whole_seconds(wait_s: float, told: str) -> None:
+    failure = too_often("words", wait_s)
+    assert (failure.status, failure.code, failure.message) == (429, Code.RATE_LIMITED, "words")
+    assert failure.headers == {"Retry-After": told}
 
 
 def test_the_body_of_a_success() -> None:

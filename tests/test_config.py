@@ -18,6 +18,7 @@ from manage import cli
 EXAMPLE = ROOT / "config" / "config.ini.example"
 CANARY = "canary@:/%#비밀"
 MYSQL = {"MYSQL_HOST": "127.0.0.1", "MYSQL_USER": "app", "MYSQL_DATABASE": "monitor"}
+TLS = {"SERVER_SSL_CERTFILE": str(EXAMPLE), "SERVER_SSL_KEYFILE": str(EXAMPLE)}
 # A value for every key that is not its default, and how `describe` shows it (None: a secret).
 OTHER: dict[tuple[str, str], tuple[str, object]] = {
     ("database", "echo"): ("on", True),
@@ -39,6 +40,11 @@ OTHER: dict[tuple[str, str], tuple[str, object]] = {
     ("server", "reload"): ("yes", True),
     ("server", "log_level"): ("Trace", "trace"),
     ("server", "workers"): ("3", 3),
+    ("server", "allowed_hosts"): ("Monitor.example, ::1", ["monitor.example", "::1"]),
+    ("server", "forwarded_allow_ips"): ("10.0.0.5, fd00::/8", ["10.0.0.5", "fd00::/8"]),
+    ("server", "ssl_certfile"): ("config/config.ini.example", "config/config.ini.example"),
+    ("server", "ssl_keyfile"): ("config/config.ini.example", "config/config.ini.example"),
+    ("server", "ssl_keyfile_password"): (CANARY, None),
     ("app", "title"): ("자원", "자원"),
     ("app", "description"): ("", ""),
     ("app", "version"): ("2.0", "2.0"),
@@ -55,6 +61,10 @@ OTHER: dict[tuple[str, str], tuple[str, object]] = {
     ("logging", "max_file_size"): ("0", 0),
     ("logging", "backup_count"): ("9", 9),
     ("security", "mode"): ("Observe", "observe"),
+    ("security", "max_connections_per_ip"): ("5", 5),
+    ("security", "rate_limit_per_minute"): ("60", 60),
+    ("security", "rate_limit_burst"): ("1", 1),
+    ("security", "max_new_hosts_per_hour"): ("20", 20),
     ("monitoring", "offline_after_s"): ("60", 60.0),
     ("monitoring", "retention_raw_days"): ("0", 0),
     ("monitoring", "retention_1m_days"): ("1", 1),
@@ -175,7 +185,7 @@ def test_this_module_knows_every_key() -> None:
 @pytest.mark.parametrize(("section", "key"), OTHER)
 def test_every_key_can_be_set_by_its_environment_variable(ini: Folder, section: str, key: str) -> None:
     text, value = OTHER[section, key]
-    base = {**MYSQL, "CORS_ALLOW_ORIGINS": "https://a.example"}
+    base = {**MYSQL, **TLS, "CORS_ALLOW_ORIGINS": "https://a.example"}
     settings = ini.load(**{**base, f"{section}_{key}".upper(): text})
     assert shown(settings)[section, key] == value
     assert settings.sources[section, key] == "environment"
@@ -186,7 +196,7 @@ def test_every_key_can_be_set_by_its_environment_variable(ini: Folder, section: 
 @pytest.mark.parametrize(("section", "key"), OTHER)
 def test_every_key_can_be_set_in_the_file(ini: Folder, section: str, key: str) -> None:
     text, value = OTHER[section, key]
-    base = {**MYSQL, "CORS_ALLOW_ORIGINS": "https://a.example"}
+    base = {**MYSQL, **TLS, "CORS_ALLOW_ORIGINS": "https://a.example"}
     base.pop(env_name(section, key), None)
     settings = ini.load(f"[{section}]\n{key} = {text}\n", **base)
     assert shown(settings)[section, key] == value
@@ -331,6 +341,14 @@ def test_file_modes_are_not_looked_at_on_windows(ini: Folder, monkeypatch: pytes
         ("server", "log_level", "loud", "critical, error, warning, info, debug or trace"),
         ("server", "workers", "0", "a whole number, 1 or more, or auto"),
         ("server", "workers", "many", "a whole number, 1 or more, or auto"),
+        ("server", "allowed_hosts", "", "names and addresses such as monitor.example"),
+        ("server", "allowed_hosts", "monitor.example:8000", "without ports"),
+        ("server", "allowed_hosts", "http://monitor.example", "without ports"),
+        ("server", "ssl_certfile", "no/such.pem", "existing PEM file"),
+        ("server", "ssl_keyfile", "config", "existing PEM file"),
+        ("server", "forwarded_allow_ips", "*", "addresses and networks such as 10.0.0.5"),
+        ("server", "forwarded_allow_ips", "10.0.0.5/8", "addresses and networks such as 10.0.0.5"),
+        ("server", "forwarded_allow_ips", "proxy.example", "addresses and networks such as 10.0.0.5"),
         ("app", "title", "", "a text that is not empty"),
         ("app", "timezone", "Asia/Soul", "such as Asia/Seoul"),
         ("app", "timezone", "Asia", "such as Asia/Seoul"),
@@ -401,6 +419,12 @@ def test_a_refusal_chains_to_no_error_that_knows_the_value(ini: Folder) -> None:
 def test_a_host_without_user_or_database_is_refused(ini: Folder, given_keys: list[str], missing: str) -> None:
     sentence = ini.refusal(**{f"MYSQL_{key.upper()}": "127.0.0.1" for key in given_keys})
     assert f"[mysql] host = 127.0.0.1 is given without {missing}: add what is missing" in sentence
+
+
+@pytest.mark.parametrize(("key", "other"), [("ssl_certfile", "ssl_keyfile"), ("ssl_keyfile", "ssl_certfile")])
+def test_a_certificate_without_its_key_is_refused(ini: Folder, key: str, other: str) -> None:
+    sentence = ini.refusal(**{env_name("server", key): str(EXAMPLE)})
+    assert f"[server] {key} = {EXAMPLE} is given alone: add {other} to serve by TLS" in sentence
 
 
 def test_several_workers_on_sqlite_are_refused(ini: Folder) -> None:
@@ -500,7 +524,12 @@ def test_an_unverified_connection_to_another_machine_is_warned_of(
 
 
 def test_every_key_is_either_shown_or_a_secret(ini: Folder) -> None:
-    secret = {("database", "url"), ("mysql", "password"), ("monitoring", "webhook_url")}
+    secret = {
+        ("database", "url"),
+        ("mysql", "password"),
+        ("server", "ssl_keyfile_password"),
+        ("monitoring", "webhook_url"),
+    }
     assert {(section, key) for section, keys in SHOWN.items() for key in keys} == OTHER.keys() - secret
     assert {place for place, value in shown(ini.load()).items() if value is None} == secret
 

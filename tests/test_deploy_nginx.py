@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from tests.deployed import Front, nginx
 from tests.envelopes import envelope
 from tests.processes import free_port
 from tests.programs import wait_for
-from tests.service import Service, report
+from tests.service import Service, report, running, settings_for
 
 pytestmark = pytest.mark.slow
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -79,6 +80,28 @@ def test_reports_reach_an_instance_by_http_and_by_tls(front: Front, sqlite: Serv
         answer = httpx.post(f"{url}/api/resources", json=report(name, "web"), verify=front.trust)
         assert (answer.status_code, envelope(answer)["resultCode"]) == (200, "0")
         assert len(sqlite.data("/api/hosts", host_name=name)) == 1
+
+
+def test_t31_instance_knows_the_client_by_the_address_that_nginx_saw(tmp_path: Path) -> None:
+    settings = settings_for(f"sqlite:///{tmp_path}/test.db", tmp_path, SERVER_FORWARDED_ALLOW_IPS="127.0.0.1")
+    client = httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2"))
+    with running(settings) as service, nginx(service.port, service.port) as front, client:
+        forged = {"X-Forwarded-For": "127.0.0.1", "X-Request-ID": "forged"}
+        assert client.post(f"{front.url}/api/resources", json={}, headers=forged).status_code == 422
+        wait_for(lambda: " request method=POST" in service.log)
+        [line] = [line for line in service.log.splitlines() if "request_id=forged" in line and " request " in line]
+    assert "peer=127.0.0.2" in line
+
+
+@pytest.mark.parametrize("path", ["/", "/api/hosts", "/redoc", "/nothing", "/.outside"])
+def test_t06_each_header_is_there_once_behind_nginx(front: Front, sqlite: Service, path: str) -> None:
+    address = "127.0.0.2" if path == "/.outside" else "127.0.0.1"
+    browser = {"Accept": "text/html"}
+    with httpx.Client(transport=httpx.HTTPTransport(local_address=address)) as client:
+        answer = client.get(front.url + path, headers=browser)
+    own = sqlite.client.get(path, headers=browser)
+    for name in ("content-security-policy", "referrer-policy", "x-content-type-options"):
+        assert answer.headers.get_list(name) == own.headers.get_list(name)
 
 
 def test_batch_of_the_largest_size_reaches_an_instance_and_a_larger_one_is_refused(front: Front) -> None:

@@ -121,7 +121,7 @@ def test_a_list_without_rows_still_has_its_names(service: Service) -> None:
 HOSTILE = ["=1+1", "+1", "-1", "@SUM(A1)", 'say "x"', "a,b", "'quoted'", "서버-가나", "plain", "a=b"]
 
 
-def test_no_text_is_a_formula_and_every_other_text_is_itself(service: Service) -> None:
+def test_t07_no_text_is_a_formula_and_every_other_text_is_itself(service: Service) -> None:
     service.post(report("formulas", *({"container_name": name, "cpu_percentage": -1.5} for name in HOSTILE)))
     rows = table(service, "/api/containers", host_name="formulas")
     expected = [f"'{name}" if name[0] in "=+-@" else name for name in HOSTILE]

@@ -7,6 +7,7 @@ import pytest
 import uvicorn
 
 from main import options
+from routers import protocol
 from routers.protocol import Protocol
 from tests.envelopes import envelope
 from tests.logs import wait_until
@@ -107,15 +108,39 @@ def test_connection_is_kept_for_the_next_report(sqlite: Service) -> None:
             assert "connection" not in client.post("/api/resources", json=SAMPLE).headers
 
 
-def test_first_byte_is_awaited_no_longer_than_the_next_request(
+@pytest.mark.parametrize("sent", [b"", b"\r\n", b"\r\n\r\n"])
+def test_t27_silence_before_the_first_request_is_ended(
+    sqlite: Service, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    assert protocol.FIRST_REQUEST_S == 10
+    monkeypatch.setattr(protocol, "FIRST_REQUEST_S", 0.3)
+    with connect(sqlite.port) as connection:
+        connection.sendall(sent)
+        assert received(connection) == b""
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n", b"\r\n\r\n"])
+def test_t27_silence_behind_an_answer_is_ended(sqlite: Service, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    complete = Protocol.on_response_complete
+
+    def impatient(self: Protocol) -> None:
+        assert self.timeout_keep_alive == 75
+        self.timeout_keep_alive = 0.3  # type: ignore[assignment]
+        complete(self)
+
+    monkeypatch.setattr(Protocol, "on_response_complete", impatient)
+    with connect(sqlite.port) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n" + sent)
+        assert [answer.code for answer in answers(received(connection))] == ["0"]
+
+
+def test_t27_a_connection_that_was_answered_may_wait_longer_than_a_new_one(
     sqlite: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Protocol.connection_made
-
-    def impatient(self: Protocol, transport: object) -> None:
-        self.timeout_keep_alive = 0
-        made(self, transport)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Protocol, "connection_made", impatient)
-    with connect(sqlite.port) as connection:
-        assert received(connection) == b""
+    monkeypatch.setattr(protocol, "FIRST_REQUEST_S", 0.3)
+    with connect(sqlite.port) as connection, connect(sqlite.port) as silent:
+        connection.sendall(posted(b"{}"))
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 422 ")
+        assert received(silent) == b""
+        connection.sendall(posted(b"{}", "Connection: close"))
+        assert [answer.code for answer in answers(received(connection))] == ["VALIDATION"]

@@ -75,11 +75,13 @@ def ask(target: str = "/health/live", *headers: str) -> bytes:
 
 
 @pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED)
-def test_malformed_request_is_refused_in_the_envelope_and_disturbs_nobody(sqlite: Service, raw: bytes) -> None:
+def test_f32_t29_malformed_request_is_refused_in_the_envelope_and_disturbs_nobody(sqlite: Service, raw: bytes) -> None:
     with connect(sqlite) as other:
         other.sendall(GET)
         answer = one(exchange(sqlite, raw))
         assert (answer.status, answer.code, answer.headers["connection"]) == (400, "BAD_REQUEST", "close")
+        assert "server" not in answer.headers
+        assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
         other.sendall(CLOSE + b"\r\n")
         assert one(answers(received(other))).status == 200
 
@@ -110,7 +112,7 @@ def test_head_is_refused_though_its_sender_pauses_before_the_end(sqlite: Service
         assert one(answers(received(connection))).status == 431
 
 
-def test_good_requests_in_one_packet_are_answered_in_order(sqlite: Service) -> None:
+def test_f32_good_requests_in_one_packet_are_answered_in_order(sqlite: Service) -> None:
     bodies = [json.dumps(report(f"pipelined-{number}", *["web"] * number)).encode() for number in range(4)]
     found = exchange(sqlite, b"".join(map(posted, bodies)) + ask("/health/live", "Connection: close"))
     assert [answer.status for answer in found] == [200] * 5
@@ -123,7 +125,7 @@ def test_thousands_of_requests_in_one_packet_are_answered(sqlite: Service) -> No
     assert [answer.status for answer in found] == [200] * 2_001
 
 
-def test_good_request_before_a_malformed_one_keeps_its_answer(sqlite: Service) -> None:
+def test_f32_good_request_before_a_malformed_one_keeps_its_answer(sqlite: Service) -> None:
     body = json.dumps(report("before-garbage")).encode()
     found = exchange(sqlite, posted(body) + b"garbage\r\n\r\n")
     assert [(answer.status, answer.code) for answer in found] == [(200, "0"), (400, "BAD_REQUEST")]
@@ -142,7 +144,7 @@ def test_body_that_breaks_later_is_refused_and_nothing_is_stored(sqlite: Service
         assert one(answers(received(connection))).code == "BAD_REQUEST"
 
 
-def test_expect_100_continue_gets_it_and_then_the_answer(sqlite: Service) -> None:
+def test_f32_expect_100_continue_gets_it_and_then_the_answer(sqlite: Service) -> None:
     body = json.dumps(report("continued")).encode()
     with connect(sqlite) as connection:
         connection.sendall(posted(body, "Expect: 100-continue", "Connection: close").removesuffix(body))
@@ -151,7 +153,7 @@ def test_expect_100_continue_gets_it_and_then_the_answer(sqlite: Service) -> Non
         assert one(answers(received(connection))).code == "0"
 
 
-def test_expect_100_continue_is_refused_without_reading_when_too_large(sqlite: Service) -> None:
+def test_f32_expect_100_continue_is_refused_without_reading_when_too_large(sqlite: Service) -> None:
     head = POST + b"Content-Length: 9999999\r\nExpect: 100-continue\r\n\r\n"
     assert one(exchange(sqlite, head)).code == "TOO_LARGE"
 
@@ -184,7 +186,7 @@ def test_trailers_do_not_pass_for_headers(sqlite: Service) -> None:
 
 
 @pytest.mark.parametrize("cut", [b"", GET, POST + b"Content-Length: 100\r\n\r\n{", CHUNKED + b"5\r\n{"])
-def test_client_that_leaves_early_is_no_bug(sqlite: Service, cut: bytes) -> None:
+def test_f32_client_that_leaves_early_is_no_bug(sqlite: Service, cut: bytes) -> None:
     log = Reader(sqlite)
     with connect(sqlite) as connection:
         connection.sendall(cut)

@@ -187,7 +187,12 @@ def test_lists_and_deletes_are_refused_while_the_database_is_down(
     assert fresh.client.delete(f"/api/hosts/{host_id}").status_code == 204
 
 
-SECRET = {("mysql", "password"), ("database", "url"), ("monitoring", "webhook_url")}
+SECRET = {
+    ("mysql", "password"),
+    ("database", "url"),
+    ("server", "ssl_keyfile_password"),
+    ("monitoring", "webhook_url"),
+}
 
 
 def test_config_shows_every_setting_with_its_source_but_no_secret(sqlite: Service) -> None:

@@ -75,7 +75,9 @@ class Service:
         self._thread = threading.Thread(target=self._server.run, name="service")
         self.url = f"http://127.0.0.1:{given['port']}"
         hooks = {"response": [canary.check_response]}
-        self.client = httpx.Client(base_url=self.url, timeout=30, event_hooks=hooks, limits=LASTING)
+        self.client = httpx.Client(
+            base_url=self.url, timeout=30, headers=canary.HEADER, event_hooks=hooks, limits=LASTING
+        )
         self._engine: Engine | None = None
 
     @property

@@ -1,11 +1,13 @@
 import base64
 import html
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -16,6 +18,7 @@ from tests import canary
 from tests.envelopes import operations
 from tests.servers import CANARY, Server
 from tests.service import SAMPLE, Service, running, settings_for
+from utils.token_text import mint
 
 DATABASES = pytest.mark.parametrize("kind", ["mariadb", "mysql"])
 DISGUISES = {
@@ -39,7 +42,7 @@ def visit(service: Service) -> None:
     service.client.event_hooks["response"] = [canary.check_response]
     for method, path in [*operations(), ("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/nothing")]:
         body = SAMPLE if method == "POST" else None
-        service.client.request(method, path.format(host_id=999), json=body, headers={"Accept": "text/html"})
+        service.client.request(method, re.sub(r"\{\w+\}", "999", path), json=body, headers={"Accept": "text/html"})
 
 
 def explode(error: Exception) -> Callable[..., object]:
@@ -56,10 +59,32 @@ def test_the_watch_sees_through_every_disguise(text: str) -> None:
 
 
 def test_the_watch_looks_at_bodies_and_heads() -> None:
-    for leaking in (httpx.Response(200, text=CANARY), httpx.Response(204, headers={"x": quote(CANARY)})):
+    asked, token = httpx.Request("GET", "http://a/api/tokens"), mint().text
+    bad: list[dict[str, Any]] = [
+        {"text": CANARY},
+        {"headers": {"x": quote(CANARY)}},
+        {"text": token},
+        {"headers": {"x": token}},
+    ]
+    for leaking in bad:
         with pytest.raises(AssertionError):
-            canary.check_response(leaking)
-    canary.check_response(httpx.Response(200, json={"password": "***"}))
+            canary.check_response(httpx.Response(200, request=asked, **leaking))
+    canary.check_response(httpx.Response(200, request=asked, json={"password": "***"}))
+
+
+def test_only_who_makes_a_token_is_shown_it_and_once() -> None:
+    token = mint().text
+    for path in ("/api/tokens", f"/api/tokens/{'0' * 12}/rotate"):
+        made = httpx.Request("POST", f"http://a{path}")
+        canary.check_response(httpx.Response(200, request=made, text=f'"{token}"'))
+        with pytest.raises(AssertionError):
+            canary.check_response(httpx.Response(200, request=made, text=f"{token} {token}"))
+
+
+def test_the_watch_knows_tokens_and_what_agents_send_besides() -> None:
+    for secret in (mint().text, *canary.HEADER.values()):
+        assert canary.leaks(f"a={secret} b") != []
+        assert canary.leaks(f"a={quote(secret)} b") != []
 
 
 @pytest.mark.parametrize("name", ["app.log", "app.log.1"])

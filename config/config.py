@@ -31,7 +31,7 @@ SHOWN = {
     "app": ("title", "description", "version", "debug", "timezone", "docs"),
     "cors": ("allow_origins", "allow_methods", "allow_headers", "allow_credentials"),
     "logging": ("level", "format", "file_path", "max_file_size", "backup_count"),
-    "security": ("mode",),
+    "security": ("mode", "audit_path"),
     "monitoring": (
         "offline_after_s",
         "retention_raw_days",
@@ -195,6 +195,8 @@ def _refuse_contradictions(settings: Settings) -> None:
             f"[mysql] host = {mysql.host} is given without {' and '.join(missing)}: add what is missing to [mysql], "
             "or delete that section to use SQLite."
         )
+    if settings.security.audit_path == settings.logging.file_path:
+        raise ConfigError("[security] audit_path is the log's own file: give it another, for every line there is JSON.")
     if workers != "auto" and workers > 1 and settings.engine_kind == "sqlite":
         raise ConfigError(
             f"[server] workers = {workers} is refused on SQLite, which serves a single process: "

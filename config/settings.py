@@ -116,9 +116,10 @@ class Logging(Section):
 
 
 class Security(Section):
-    """[security]: who may report and read."""
+    """[security]: who may report and read, and where it is told what admins did and who was refused."""
 
     mode: SecurityMode = "off"
+    audit_path: LogFile = Path("logs/audit.log")
 
 
 class Monitoring(Section):

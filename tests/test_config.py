@@ -55,6 +55,7 @@ OTHER: dict[tuple[str, str], tuple[str, object]] = {
     ("logging", "max_file_size"): ("0", 0),
     ("logging", "backup_count"): ("9", 9),
     ("security", "mode"): ("Observe", "observe"),
+    ("security", "audit_path"): ("logs/other-audit.log", "logs/other-audit.log"),
     ("monitoring", "offline_after_s"): ("60", 60.0),
     ("monitoring", "retention_raw_days"): ("0", 0),
     ("monitoring", "retention_1m_days"): ("1", 1),

@@ -39,7 +39,8 @@ def visit(service: Service) -> None:
     service.client.event_hooks["response"] = [canary.check_response]
     for method, path in [*operations(), ("GET", "/docs"), ("GET", "/openapi.json"), ("GET", "/nothing")]:
         body = SAMPLE if method == "POST" else None
-        service.client.request(method, path.format(host_id=999), json=body, headers={"Accept": "text/html"})
+        named = path.format(host_id=999, token_id="0" * 12)
+        service.client.request(method, named, json=body, headers={"Accept": "text/html"})
 
 
 def explode(error: Exception) -> Callable[..., object]:

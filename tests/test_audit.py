@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import logger
@@ -24,6 +25,7 @@ from tests import canary
 from tests.console import Done, run
 from tests.guarded import Guarded, bearer, guarding, id_of
 from tests.intake import until
+from tests.logs import Reader
 from tests.service import Service, report, running, settings_for
 from utils.audit_text import audit_text
 from utils.token_text import mint
@@ -84,7 +86,9 @@ def stored(service: Service, name: str, **headers: str) -> int:
 # ---- the line
 
 
-@given(value=st.text() | st.sampled_from([FORGED, MARKS, FORGED + MARKS]))
+@given(value=st.text())
+@example(value=FORGED)
+@example(value=MARKS)
 def test_no_value_breaks_out_of_its_line(value: str) -> None:
     line = audit_text("event", value, {"host": value})
     assert re.fullmatch(r"[ -~]+", line)
@@ -303,11 +307,18 @@ def test_refusals_are_one_line_a_minute_and_counted(new_url: Callable[[str], str
     ]  # fmt: skip
 
 
-def test_what_is_not_allowed_is_no_line_of_an_admin(asking: Guarded) -> None:
+def test_what_is_not_allowed_is_no_line_of_an_admin(asking: Guarded, sqlite: Service) -> None:
     """Whoever may not do a thing could write as many as they like."""
+    sqlite.state["refusals"] = Throttle(per_s=0)
     reader = bearer(asking.token("--scope", "read"))
-    lines = told(path_of(asking.service), lambda: asking.service.client.delete("/api/hosts/1", headers=reader))
-    assert [line["event"] for line in lines] == ["forbidden"]
+    for service, headers in ((asking.service, reader), (sqlite, {"Origin": "http://page.example"})):
+
+        def act(client: httpx.Client = service.client, headers: dict[str, str] = headers) -> None:
+            client.delete("/api/hosts/1", headers=headers)
+            client.put("/api/hosts/1/tags", json={"tags": []}, headers=headers)
+            client.delete("/api/tokens/0123456789ab", headers=headers)
+
+        assert [line["event"] for line in told(path_of(service), act)] == ["forbidden"] * 3
 
 
 @pytest.mark.parametrize("hostile", [FORGED, FORGED + MARKS.replace("\ud800", ""), QUOTED])
@@ -365,7 +376,9 @@ def test_an_unwritable_file_fails_nothing_and_is_written_again_later(
         folder.write_text("a file where the folder should be")
         ids = [stored(service, name) for name in ("first", "second")]
         assert [service.client.delete(f"/api/hosts/{one}").status_code for one in ids] == [204, 204]
-        until(lambda: "audit_file_unwritable" in service.log)
+        for _ in range(2):  # once a line is in the log, the audit log had its turn before the next
+            Reader(service).all()
+        assert service.log.count("audit_file_unwritable") == 1
         folder.unlink()
         assert service.client.delete("/api/hosts/999").status_code == 404
         until(lambda: "audit_file_back missing_lines=2" in service.log)
@@ -391,7 +404,7 @@ from pathlib import Path
 import config.config, logger
 folder, worker = Path(sys.argv[1]), int(sys.argv[2])
 environ = {"LOGGING_FILE_PATH": str(folder / "app.log"), "SECURITY_AUDIT_PATH": str(folder / "audit.log")}
-environ |= {"LOGGING_LEVEL": "ERROR", "LOGGING_MAX_FILE_SIZE": str(2**20)}
+environ |= {"LOGGING_LEVEL": "ERROR", "LOGGING_MAX_FILE_SIZE": "65536", "LOGGING_BACKUP_COUNT": "99"}
 settings = config.config.load(environ, Path("absent.ini"))
 logger.BATCH_LIMIT = 2000  # many turns at the lock
 logs = logger.start(settings)
@@ -417,6 +430,6 @@ def test_several_processes_and_commands_tear_and_lose_no_line_while_it_rotates(t
     lines = [line for file in files for line in read(file)]
     assert sorted((line["worker"], line["n"]) for line in lines) == [(w, n) for w in range(4) for n in range(3000)]
     assert {line["filler"] for line in lines} == {"x" * 130}
-    assert 1 < len(files) <= 6
-    assert max(file.stat().st_size for file in files) <= 1.05 * 2**20
+    assert 30 < len(files) <= 100
+    assert max(file.stat().st_size for file in files) <= 1.05 * 65536
     assert {file.stat().st_mode & 0o777 for file in files} == {0o640}

@@ -1,4 +1,7 @@
-"""The log: each event is one line, written by a thread of its own to stderr and to a rotating file."""
+"""The log: each event is one line, written by a thread of its own to stderr and to a rotating file.
+
+What admins do, logins and refusals are also in a file of their own, the audit log.
+"""
 
 import atexit
 import logging
@@ -7,14 +10,17 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from contextvars import ContextVar
 from logging.handlers import QueueHandler
-from os import truncate
+from pathlib import Path
 from queue import SimpleQueue
 
 from config.config import Settings
+from config.settings import Logging
+from utils.audit_text import audit_text
+from utils.shared_file import append, shared_file
 from utils.token_text import hide
 
 Clock = Callable[[], float]
@@ -102,7 +108,8 @@ class _Queue(QueueHandler):
 
     def __init__(self) -> None:
         # SimpleQueue may be entered again by a finalizer that logs; a Queue would wait for itself.
-        self.waiting: SimpleQueue[logging.LogRecord | None] = SimpleQueue()
+        # Records of the log, lines of the audit log, and None at the end.
+        self.waiting: SimpleQueue[logging.LogRecord | str | None] = SimpleQueue()
         self.dropped = 0
         super().__init__(self.waiting)
 
@@ -114,92 +121,105 @@ class _Queue(QueueHandler):
         self.waiting.put(record)
 
 
-def _shared_file(settings: Settings) -> logging.Handler:
-    from concurrent_log_handler import ConcurrentRotatingFileHandler  # noqa: PLC0415 - it imports fcntl
+class _File:
+    """A rotating file that may be unwritable for a while; how much it missed is said in the log."""
 
-    class SharedFile(ConcurrentRotatingFileHandler):
-        def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the name is logging's
-            raise  # noqa: PLE0704 - called while the error is handled, and the writer is to know it
+    def __init__(self, name: str, path: Path, settings: Logging, note: Callable[[int, str], None]) -> None:
+        self._name, self._folder, self._note = name, path.parent, note
+        self._file = shared_file(path, settings.max_file_size, settings.backup_count)
+        self._throttle, self._retry_at, self._missing = Throttle(), 0.0, 0
 
-        def do_write(self, msg: str) -> None:
-            # A full disk takes half a line, which the next would continue: give it back while the lock is held.
-            stream = self.stream = self.do_open()
-            size = stream.tell()
-            try:
-                super().do_write(msg)
-            except OSError:
-                with suppress(OSError):
-                    stream.close()  # first, as it tries once more to write what is left
-                with suppress(OSError):
-                    truncate(self.baseFilename, size)
-                raise
+    def write(self, lines: list[str]) -> None:
+        self._missing += len(lines)
+        if not lines or time.monotonic() < self._retry_at:
+            return
+        try:
+            append(self._file, self._folder, lines)
+        except Exception as error:  # noqa: BLE001 - the file's edge: whatever fails it, stderr has the lines
+            self._retry_at = time.monotonic() + RETRY_S
+            if self._throttle.allow("unwritable") is not None:
+                self._note(logging.WARNING, event(f"{self._name}_file_unwritable", error=error))
+        else:
+            if missing := self._missing - len(lines):
+                self._note(logging.INFO, event(f"{self._name}_file_back", missing_lines=missing))
+            self._missing = 0
 
-    path, limit, backups = settings.logging.file_path, settings.logging.max_file_size, settings.logging.backup_count
-    # Opened anew for each batch: a lock file kept open in a directory that was since replaced locks nobody out.
-    return SharedFile(path, "a", limit, backups, encoding="utf-8", chmod=0o640, keep_file_open=False)
+    def close(self) -> None:
+        self._file.close()
 
 
 class _Writer(threading.Thread):
-    """The thread that formats and writes; nobody waits for it, and stderr has what the file cannot take."""
+    """The thread that formats and writes; nobody waits for it, and stderr has what the files cannot take."""
 
     def __init__(self, queue: _Queue, settings: Settings) -> None:
         super().__init__(name="log-writer", daemon=True)
-        self._queue, self._directory = queue, settings.logging.file_path.parent
-        self._lines, self._file = _Lines(settings.logging.format), _shared_file(settings)
-        # The file outgrows its limit by a batch at most, so a batch is a small part of it.
+        self._queue, self._lines = queue, _Lines(settings.logging.format)
+        self._log = _File("log", settings.logging.file_path, settings.logging, self._note)
+        self._audit = _File("audit", settings.security.audit_path, settings.logging, self._note)
+        # A file outgrows its limit by a batch at most, so a batch is a small part of it.
         self._batch_limit = min(BATCH_LIMIT, settings.logging.max_file_size // 64 or BATCH_LIMIT)
-        self._throttle, self._retry_at, self._missing, self._reported, self._stopping = Throttle(), 0.0, 0, 0, False
+        self._reported, self._stopping = 0, False
 
     def run(self) -> None:
         while not (self._stopping and self._queue.waiting.empty()):
-            lines = self._batch()
-            self._to_file(lines)
+            lines, audited = self._batch()
+            self._log.write(lines)
+            self._audit.write(audited)
             _to_stderr(lines)
             if dropped := self._queue.dropped - self._reported:
                 self._reported += dropped
                 self._note(logging.WARNING, event("log_lines_dropped", lines=dropped))
-        self._file.close()
+        self._log.close()
+        self._audit.close()
 
     def stop(self) -> None:
         self._queue.waiting.put(None)
         self.join(STOP_TIMEOUT_S)
 
-    def _batch(self) -> list[str]:
-        """Wait for a record and take along what has queued up behind it: one lock and one write for all."""
+    def _batch(self) -> tuple[list[str], list[str]]:
+        """Wait for a line and take along what has queued up behind it: one lock and one write a file for all."""
         lines: list[str] = []
+        audited: list[str] = []
         size = 0
-        while size < self._batch_limit and not (lines and self._queue.waiting.empty()):
-            if (record := self._queue.waiting.get()) is None:
+        while size < self._batch_limit and not (size and self._queue.waiting.empty()):
+            if (waited := self._queue.waiting.get()) is None:
                 self._stopping = True
                 break
-            lines.append(self._lines.format(record))
-            size += len(lines[-1])
-        return lines
-
-    def _to_file(self, lines: list[str]) -> None:
-        self._missing += len(lines)
-        if not lines or time.monotonic() < self._retry_at:
-            return
-        try:
-            self._append(logging.makeLogRecord({"msg": "\n".join(lines)}))
-        except Exception as error:  # noqa: BLE001 - the file's edge: whatever fails it, stderr has the lines
-            self._retry_at = time.monotonic() + RETRY_S
-            if self._throttle.allow("unwritable") is not None:
-                self._note(logging.WARNING, event("log_file_unwritable", error=error))
-        else:
-            if missing := self._missing - len(lines):
-                self._note(logging.INFO, event("log_file_back", missing_lines=missing))
-            self._missing = 0
-
-    def _append(self, text: logging.LogRecord) -> None:
-        try:
-            self._file.handle(text)
-        except OSError:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            self._file.handle(text)
+            line = waited if isinstance(waited, str) else self._lines.format(waited)
+            (audited if isinstance(waited, str) else lines).append(line)
+            size += len(line) + 1
+        return lines, audited
 
     def _note(self, level: int, message: str) -> None:
         self._queue.waiting.put(logging.LogRecord(__name__, level, __file__, 0, message, None, None))
+
+
+def audit(
+    name: str, /, level: int = logging.INFO, *, also: Mapping[str, object] | None = None, **fields: object
+) -> None:
+    """Tells what an admin did, a login or a refusal: a line of the log, and one of the audit log.
+
+    The latter has `also` besides, and is neither subject to the log's level nor dropped when the log has too much.
+    """
+    logging.getLogger("security").log(level, event(name, **fields))
+    line = _audit_line(name, {**fields, **(also or {})})
+    for queue in _running:
+        queue.waiting.put(line)
+
+
+def audit_at_once(settings: Settings, name: str, /, **fields: object) -> None:
+    """Writes a line of the audit log where no log is running. Raises what keeps it from being written."""
+    path, logging_ = settings.security.audit_path, settings.logging
+    file = shared_file(path, logging_.max_file_size, logging_.backup_count)
+    try:
+        append(file, path.parent, [_audit_line(name, fields)])
+    finally:
+        file.close()
+
+
+def _audit_line(name: str, fields: Mapping[str, object]) -> str:
+    id_ = request_id.get()
+    return audit_text(name, None if id_ == "-" else id_, fields)
 
 
 def _to_stderr(lines: Iterable[str]) -> None:
@@ -211,6 +231,9 @@ def _to_stderr(lines: Iterable[str]) -> None:
                 sys.stderr.flush()
             chunk = ""
         chunk += f"{line}\n"
+
+
+_running: list[_Queue] = []
 
 
 class Logs(ExitStack):
@@ -228,6 +251,8 @@ def start(settings: Settings) -> Logs:
     logs.callback(atexit.unregister, logs.close)
     logs.callback(queue.close)
     logs.callback(writer.stop)
+    _running.append(queue)
+    logs.callback(_running.remove, queue)
     _take_root(queue, logging.DEBUG if settings.app.debug else settings.logging.level, logs)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
         _replace(logging.getLogger(name), logs, handlers=[], propagate=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from commands.audits import audited
 from commands.common import configured, connected, one_sentence
 from config.config import zone_of
 from database import backup as backups
@@ -49,7 +50,7 @@ def backup(file: Path) -> None:
 def restore(file: Path) -> None:
     """Fill the empty database from a backup FILE while the server is stopped."""
     settings = configured()
-    with one_sentence(), _tidy_end():
+    with audited("database_restored", file=file), one_sentence(), _tidy_end():
         backups.restore(settings, file)
     click.echo(f"{file} is restored; the next start of the server brings its tables up to date")
 

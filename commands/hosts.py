@@ -1,7 +1,10 @@
 """Commands about the hosts."""
 
+from contextlib import nullcontext
+
 import click
 
+from commands.audits import audited
 from commands.common import configured, connected, found, valid
 from database import hosts, merges, tags
 from database.dialect import dialect_for
@@ -27,7 +30,8 @@ def host_commands() -> None:
 @click.argument("name")
 def host_delete(name: str) -> None:
     """Forget a host: frees its name at once; a running server removes its rows."""
-    with found(name) as (connection, host_id, now):
+    with audited("host_deleted", host=name) as told, found(name) as (connection, host_id, now):
+        told["host_id"] = host_id
         hosts.hide(connection, host_id, now)
     click.echo(f"host {host_id} is forgotten")
 
@@ -39,7 +43,8 @@ def host_rename(name: str, new: str) -> None:
     """Give a host another name; it keeps its history."""
     if name.strip() == new:
         raise click.ClickException("that is its name already")
-    with found(name) as (connection, host_id, _):
+    with audited("host_renamed", host=name, new_name=new) as told, found(name) as (connection, host_id, _):
+        told["host_id"] = host_id
         if not hosts.held(connection, host_id):  # it was forgotten, or merged, just now
             raise click.ClickException("no host of that name")
         try:
@@ -55,10 +60,10 @@ def host_rename(name: str, new: str) -> None:
 def host_merge(source: str, target: str) -> None:
     """Make one host of two, while servers run: INTO gets all of FROM's past. If it was killed, run it again."""
     settings = configured()
-    with connected(settings) as engine:
+    with audited("hosts_merged", host=source, into=target) as told, connected(settings) as engine:
         with engine.begin() as connection:
             now = dialect_for(settings).now(connection)
-        host_id = merges.merge(engine, now, source, target)
+        told["host_id"] = host_id = merges.merge(engine, now, source, target)
     click.echo(f"host {host_id} has the past of both")
 
 
@@ -67,7 +72,9 @@ def host_merge(source: str, target: str) -> None:
 @click.argument("changes", metavar="[+TAG | -TAG]...", nargs=-1, type=click.UNPROCESSED, callback=_changes)
 def host_tag(name: str, changes: list[tuple[str, str]]) -> None:
     """Give tags to a host (+web) and take them away (-web), then list what it has."""
-    with found(name) as (connection, host_id, _):
+    told = {"host": name, "changes": ",".join(sign + tag for sign, tag in changes)}
+    # Without changes it is a question, and no line.
+    with audited("tags_put", **told) if changes else nullcontext(), found(name) as (connection, host_id, _):
         if not hosts.held(connection, host_id):  # it was forgotten, or merged, just now
             raise click.ClickException("no host of that name")
         known = set(tags.of(connection, [host_id]).get(host_id, []))

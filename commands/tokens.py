@@ -8,12 +8,13 @@ from typing import Any, get_args
 import click
 from pydantic import ValidationError
 
+from commands.audits import audited
 from commands.common import Finite, configured, connected
 from database import tokens
 from database.dialect import dialect_for
 from model.fields import MESSAGES
 from model.tokens import MAX_DAYS, MAX_OVERLAP_H, Scope, TokenIn
-from services.tokens import described, issue
+from services.tokens import described, issue, known
 from utils.token_text import mint
 from utils.utils import moment
 
@@ -58,8 +59,9 @@ def token_create(
         host_name=host_name,
         expires_in_days=expires_in_days,
     )
-    with _transaction() as (connection, now):
+    with audited("token_created") as told, _transaction() as (connection, now):
         issued = issue(asked, now)
+        told.update(known(issued.token))
         tokens.create(connection, issued.token)
     click.echo(issued.text)
     click.echo(f"Token {issued.token.id} is made. {ONCE}", err=True)
@@ -82,9 +84,12 @@ def token_list() -> None:
 def token_rotate(token_id: str, overlap_hours: float) -> None:
     """Give a token another secret; the one before it stays good for a while."""
     minted = mint(token_id)
-    with _transaction() as (connection, now):
-        if not tokens.rotate(connection, token_id, minted.hash, now + timedelta(hours=overlap_hours)):
+    fields = {"token": token_id, "overlap_hours": overlap_hours}
+    with audited("token_rotated", **fields) as told, _transaction() as (connection, now):
+        token = tokens.rotate(connection, token_id, minted.hash, now + timedelta(hours=overlap_hours))
+        if token is None:
             raise click.ClickException("no such token, or it was revoked")
+        told.update(known(token))
     click.echo(minted.text)
     click.echo(f"The secret before it is good for {overlap_hours:g} hours. {ONCE}", err=True)
 
@@ -93,9 +98,11 @@ def token_rotate(token_id: str, overlap_hours: float) -> None:
 @click.argument("token_id", metavar="ID")
 def token_revoke(token_id: str) -> None:
     """End a token for ever; running servers refuse it within five seconds."""
-    with _transaction() as (connection, now):
-        if not tokens.revoke(connection, token_id, now):
+    with audited("token_revoked", token=token_id) as told, _transaction() as (connection, now):
+        token = tokens.revoke(connection, token_id, now)
+        if token is None:
             raise click.ClickException("no such token, or it was revoked already")
+        told.update(known(token))
     click.echo(f"token {token_id} is revoked")
 
 

@@ -47,6 +47,7 @@ SHOWN = {
         "rate_limit_per_minute",
         "rate_limit_burst",
         "max_new_hosts_per_hour",
+        "audit_path",
     ),
     "monitoring": (
         "offline_after_s",
@@ -217,6 +218,8 @@ def _refuse_contradictions(settings: Settings) -> None:
         raise ConfigError(
             f"[server] {given} = {certfile or keyfile} is given alone: add {other} to serve by TLS, or delete {given}."
         )
+    if settings.security.audit_path == settings.logging.file_path:
+        raise ConfigError("[security] audit_path is the log's own file: give it another, for every line there is JSON.")
     if workers != "auto" and workers > 1 and settings.engine_kind == "sqlite":
         raise ConfigError(
             f"[server] workers = {workers} is refused on SQLite, which serves a single process: "

@@ -130,6 +130,7 @@ class Security(Section):
     rate_limit_per_minute: Count = 0
     rate_limit_burst: CountFromOne = 100
     max_new_hosts_per_hour: Count = 0
+    audit_path: LogFile = Path("logs/audit.log")
 
 
 class Monitoring(Section):

@@ -47,6 +47,12 @@ def find(connection: Connection, names: Sequence[str]) -> dict[str, int]:
     return {row.host_name: row.id for row in connection.execute(_FIND, {"names": list(names)})}
 
 
+def named(connection: Connection, host_id: int) -> str | None:
+    """A host's name; None if there is no such host, or no more."""
+    name: str | None = connection.scalar(select(hosts.c.host_name).where(hosts.c.id == host_id))
+    return name
+
+
 def are_there(connection: Connection) -> bool:
     """Whether there is any host, a forgotten one whose rows are not removed yet included."""
     return connection.scalar(select(hosts.c.id).limit(1)) is not None

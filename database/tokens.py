@@ -59,20 +59,21 @@ def create(connection: Connection, token: Token) -> None:
     connection.execute(insert(tokens).values({name: getattr(token, name) for name in Token.__dataclass_fields__}))
 
 
-def rotate(connection: Connection, id_: str, secret_hash: bytes, until: datetime) -> bool:
-    """Gives a token another secret; the one that it had is good until then. False if there is no such token."""
+def rotate(connection: Connection, id_: str, secret_hash: bytes, until: datetime) -> Token | None:
+    """Gives a token another secret; the one that it had is good until then. None if there is no such token."""
     _changed(connection)
     old = {"previous_hash": tokens.c.secret_hash, "previous_until": until, "previous_used": tokens.c.last_used}
     # Alone, for MySQL would give previous_hash the secret that the same statement has just stored.
     kept = connection.execute(update(tokens).where(*_living(id_)).values(old))
     connection.execute(update(tokens).where(*_living(id_)).values(secret_hash=secret_hash, last_used=None))
-    return kept.rowcount > 0
+    return _one(connection, id_) if kept.rowcount else None
 
 
-def revoke(connection: Connection, id_: str, now: datetime) -> bool:
-    """Ends a token for ever. False if there is no such token, or no more."""
+def revoke(connection: Connection, id_: str, now: datetime) -> Token | None:
+    """Ends a token for ever, and gives it. None if there is no such token, or no more."""
     _changed(connection)
-    return connection.execute(update(tokens).where(*_living(id_)).values(revoked_at=now)).rowcount > 0
+    ended = connection.execute(update(tokens).where(*_living(id_)).values(revoked_at=now))
+    return _one(connection, id_) if ended.rowcount else None
 
 
 def bind(connection: Connection, id_: str, host_name: str) -> str | None:
@@ -88,6 +89,10 @@ def used(connection: Connection, ids: Iterable[str], previous: Iterable[str], no
     for column, named in ((tokens.c.last_used, sorted(ids)), (tokens.c.previous_used, sorted(previous))):
         if named:
             connection.execute(update(tokens).where(tokens.c.id.in_(named)).values({column: now}))
+
+
+def _one(connection: Connection, id_: str) -> Token:
+    return Token(*connection.execute(select(*_COLUMNS).where(tokens.c.id == id_)).one())
 
 
 def _living(id_: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -11,17 +11,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from logger import event
+from logger import audit, event
 from model.envelope import Code, Failure
 from model.fields import MESSAGES
 from model.history import METRICS
 from routers.answers import refusal
+from routers.audits import actor
 from routers.deps import state_of
 
 logger = logging.getLogger("routers.refusals")
-security = logging.getLogger("security")
 
 MAX_ERRORS = 10
+AUDITED = (401, 403, 429)
 _BY_STATUS = {404: (Code.NOT_FOUND, "no such route"), 405: (Code.METHOD_NOT_ALLOWED, "method not allowed here")}
 _ITEM = {
     "idempotency_key": "should be 1 to 255 visible ASCII characters",
@@ -79,11 +80,16 @@ def log_refusal(request: Request, failure: Failure) -> None:
         suppressed=suppressed or None,
     )
     logger.warning(line)
-    if failure.status in (401, 403):
-        principal = request.scope.get("principal")
-        asked = {"method": request.scope["method"], "path": request.scope["path"]}
-        token = principal.token.id if principal else None
-        security.warning(event(failure.code.lower(), peer=peer, **asked, token=token))
+    if failure.status in AUDITED:
+        _audit_refusal(request, failure, peer, suppressed)
+
+
+def _audit_refusal(request: Request, failure: Failure, peer: str, suppressed: int) -> None:
+    principal = request.scope.get("principal")
+    asked = {"method": request.scope["method"], "path": request.scope["path"]}
+    token = principal.token.id if principal else None
+    also = {"by": actor(request), "suppressed": suppressed}
+    audit(failure.code.lower(), logging.WARNING, peer=peer, **asked, token=token, also=also)
 
 
 async def on_failure(request: Request, failure: Exception) -> Response:

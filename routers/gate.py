@@ -9,7 +9,7 @@ from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from database import tokens
-from logger import event
+from logger import audit
 from model.envelope import Code, Failure, unavailable
 from routers.deps import State, state_of
 from routers.errors import on_failure
@@ -18,7 +18,6 @@ from routers.writes import written
 from services.access import Principal, authenticate, covers, from_here, may_report, needed
 from utils.utils import moment
 
-security = logging.getLogger("security")
 PRINCIPAL = "principal"
 HEALTH = frozenset({"/health", "/health/live"})
 
@@ -108,10 +107,10 @@ async def check_host(request: Request, host_name: str) -> None:
 
 def _spoofed(request: Request, token_id: str, host_name: str) -> None:
     peer, state = request.client.host if request.client else None, state_of(request)
-    suppressed = state["refusals"].allow(("host_spoof", token_id))
+    suppressed = state["refusals"].allow((peer, token_id, "host_spoof"))
     if suppressed is not None:
-        told = {"token": token_id, "host": host_name, "peer": peer, "suppressed": suppressed or None}
-        security.warning(event("host_spoof", **told))
+        also = {"by": f"token:{token_id}", "suppressed": suppressed}
+        audit("host_spoof", logging.WARNING, token=token_id, host=host_name, peer=peer, also=also)
     if state["settings"].security.mode == "enforce":
         raise Failure(Code.FORBIDDEN, "this token is not good for this host")
 

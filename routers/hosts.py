@@ -1,6 +1,6 @@
 """The hosts that operators ask for."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
@@ -15,6 +15,7 @@ from model.queries import MAX_ID, ContainerQuery, HostQuery
 from model.schemas import ContainerOut, HostOut
 from routers import containers
 from routers.answers import Found, answer, listing
+from routers.audits import audited
 from routers.deps import Db, Online, each_once, no_parameters, state_of, then_at
 from routers.docs import LISTED, refusals
 from routers.downloads import Wanted, download, pages
@@ -117,7 +118,15 @@ async def delete_host(request: Request, host_id: HostId, db: Db) -> Response:
     """
     allow(request)
     now = db.clock.now()
-    if not await written(request, lambda connection: hosts.hide(connection, host_id, now)):
-        raise Failure(Code.NOT_FOUND, "no such host")
+    with audited(request, "host_deleted", host_id=host_id) as told:
+        told["host"] = await written(request, lambda connection: _forget(connection, host_id, now))
+        if told["host"] is None:
+            raise Failure(Code.NOT_FOUND, "no such host")
     state_of(request)["jobs"].purge_soon()
     return Response(status_code=204)
+
+
+def _forget(connection: Any, host_id: int, now: int) -> str | None:  # noqa: ANN401 - the writer's
+    """Gives the name that the host had; None if there is no such host."""
+    name = hosts.named(connection, host_id)
+    return name if hosts.hide(connection, host_id, now) else None

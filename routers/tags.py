@@ -7,6 +7,7 @@ from database import tags
 from model.envelope import Code, Envelope, Failure, ok
 from model.schemas import TagsIn, TagsOut
 from routers.answers import answer
+from routers.audits import audited
 from routers.bodies import MAX_TAGS_BYTES, read
 from routers.docs import body, refusals
 from routers.errors import wrong_body
@@ -30,11 +31,17 @@ async def put_host_tags(request: Request, host_id: HostId) -> Response:
     Only from the server's own machine, and not from a web page. `python manage.py host tag` always works.
     """
     allow(request)
+    with audited(request, "tags_put", host_id=host_id) as told:
+        asked = await _asked(request)
+        told["tags"] = ",".join(asked)
+        given = await written(request, lambda connection: tags.put(connection, host_id, asked))
+        if given is None:
+            raise Failure(Code.NOT_FOUND, "no such host")
+    return answer(ok({"tags": given}, f"tag_count: {len(given)}"))
+
+
+async def _asked(request: Request) -> list[str]:
     try:
-        asked = TagsIn.model_validate_json(await read(request, MAX_TAGS_BYTES))
+        return TagsIn.model_validate_json(await read(request, MAX_TAGS_BYTES)).tags
     except ValidationError as error:
         raise wrong_body(error) from None
-    given = await written(request, lambda connection: tags.put(connection, host_id, asked.tags))
-    if given is None:
-        raise Failure(Code.NOT_FOUND, "no such host")
-    return answer(ok({"tags": given}, f"tag_count: {len(given)}"))

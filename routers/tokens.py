@@ -11,13 +11,14 @@ from database import tokens
 from model.envelope import Code, Envelope, Failure, ok
 from model.tokens import RotateIn, TokenIn, TokenMade, TokenOut
 from routers.answers import answer
+from routers.audits import audited
 from routers.bodies import MAX_TAGS_BYTES, read
 from routers.deps import Db, no_parameters
 from routers.docs import body, refusals
 from routers.errors import wrong_body
 from routers.gate import admins
 from routers.writes import written
-from services.tokens import described, issue
+from services.tokens import described, issue, known
 from utils.token_text import mint
 from utils.utils import moment
 
@@ -46,10 +47,11 @@ async def list_tokens(db: Db) -> Response:
 )
 async def create_token(request: Request, db: Db) -> Response:
     """Makes a token and shows it, this once."""
-    asked = await _body(request, TokenIn)
     now = moment(db.clock.now())
-    issued = issue(asked, now)
-    await written(request, partial(tokens.create, token=issued.token))
+    with audited(request, "token_created") as told:
+        issued = issue(await _body(request, TokenIn), now)
+        told.update(known(issued.token))
+        await written(request, partial(tokens.create, token=issued.token))
     return answer(ok({**described(issued.token, now), "token": issued.text}, "shown this once"), headers=NO_STORE)
 
 
@@ -62,11 +64,14 @@ async def create_token(request: Request, db: Db) -> Response:
 )
 async def rotate_token(request: Request, token_id: TokenId, db: Db) -> Response:
     """Gives a token another secret and shows it, this once; the one before it stays good for `overlap_hours`."""
-    overlap = timedelta(hours=(await _body(request, RotateIn)).overlap_hours)
     now = moment(db.clock.now())
     minted = mint(token_id)
-    given = await written(request, partial(tokens.rotate, id_=token_id, secret_hash=minted.hash, until=now + overlap))
-    token = await _found(db, token_id, done=given)
+    with audited(request, "token_rotated", token=token_id) as told:
+        told["overlap_hours"] = hours = (await _body(request, RotateIn)).overlap_hours
+        until = now + timedelta(hours=hours)
+        given = partial(tokens.rotate, id_=token_id, secret_hash=minted.hash, until=until)
+        token = _found(await written(request, given))
+        told.update(known(token))
     return answer(ok({**described(token, now), "token": minted.text}, "shown this once"), headers=NO_STORE)
 
 
@@ -74,8 +79,8 @@ async def rotate_token(request: Request, token_id: TokenId, db: Db) -> Response:
 async def revoke_token(request: Request, token_id: TokenId, db: Db) -> Response:
     """Ends a token for ever: within five seconds no process takes it any more."""
     now = moment(db.clock.now())
-    if not await written(request, partial(tokens.revoke, id_=token_id, now=now)):
-        raise _unknown()
+    with audited(request, "token_revoked", token=token_id) as told:
+        told.update(known(_found(await written(request, partial(tokens.revoke, id_=token_id, now=now)))))
     return Response(status_code=204)
 
 
@@ -86,12 +91,7 @@ async def _body(request: Request, model: type[M]) -> M:
         raise wrong_body(error) from None
 
 
-async def _found(db: Db, token_id: str, *, done: bool) -> tokens.Token:
-    found = {token.id: token for token in await db.read(tokens.listed)} if done else {}
-    if token_id not in found:
-        raise _unknown()
-    return found[token_id]
-
-
-def _unknown() -> Failure:
-    return Failure(Code.NOT_FOUND, "no such token, or it was revoked")
+def _found(token: tokens.Token | None) -> tokens.Token:
+    if token is None:
+        raise Failure(Code.NOT_FOUND, "no such token, or it was revoked")
+    return token

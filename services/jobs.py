@@ -20,7 +20,7 @@ from database.presence import Call, Turn
 from database.retention import Expire, Progress
 from database.rollups import NOTHING, Plan
 from database.writer import Writer
-from logger import Throttle, event
+from logger import Throttle, audit, event
 from services import webhook
 from services.agents import Agents
 from services.guard import Guard
@@ -32,7 +32,6 @@ from services.webhook import Pauses
 from utils.utils import moment
 
 logger = logging.getLogger(__name__)
-security = logging.getLogger("security")
 
 T = TypeVar("T")
 PURGE_EVERY_S = 60.0
@@ -134,7 +133,7 @@ class Jobs:
             now = {one.host_id: one.address for one in heard}
             for host_id, was in moved.items():
                 if self._moved.allow(host_id) is not None:
-                    security.warning(event("host_moved", host_id=host_id, was=was, now=now[host_id]))
+                    audit("host_moved", logging.WARNING, host_id=host_id, was=was, now=now[host_id])
 
     async def _retain(self) -> None:
         """Table by table."""

@@ -32,6 +32,17 @@ def issue(asked: TokenIn, now: datetime) -> Issued:
     return Issued(token, minted.text)
 
 
+def known(token: Token) -> dict[str, object]:
+    """What the audit log tells of a token."""
+    return {
+        "token": token.id,
+        "token_name": token.name,
+        "scope": token.scope,
+        "binding": token.binding,
+        "host": token.host_name,
+    }
+
+
 def described(token: Token, now: datetime) -> dict[str, object]:
     """A token as it travels; without any hash."""
     expired = token.expires_at is not None and token.expires_at <= now

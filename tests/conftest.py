@@ -54,6 +54,14 @@ def _aggregates_by_hand() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _audit_log_aside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Of what gets its settings from the environment, as commands do: the project's own folder stays as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECURITY_AUDIT_PATH", str(tmp_path_factory.mktemp("audit") / "audit.log"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Callable[[str], Server]]:
     """Gives the session's server of an engine, started when it is first asked for."""

@@ -108,6 +108,7 @@ def program(arguments: list[str], url: str | None, folder: Path, port: int = 0, 
     """Starts the server with a database's URL and its log in a folder; ends it with its children whatever happens."""
     port = port or free_port()
     given = {"SERVER_HOST": "127.0.0.1", "SERVER_PORT": str(port), "LOGGING_FILE_PATH": str(folder / "app.log")}
+    given |= {"SECURITY_AUDIT_PATH": str(folder / "audit.log")}
     given |= {"DATABASE_URL": url} if url else {}
     with process(arguments, {**given, **environ}, folder) as child:
         one = Program(child, folder, port)

@@ -20,7 +20,7 @@ from main import create_app, options
 from tests import canary
 from tests.processes import free_port
 
-KEPT = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")
+KEPT = ("PATH", "HOME", "LANG", "SECURITY_AUDIT_PATH", "COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE")
 NO_FILE = Path("no-such-config.ini")
 # A client of many threads that closes connections it has too many of may close one that another thread just took
 # (httpcore 1.0 picks it and closes it in two steps); so it keeps them all until it is closed itself.
@@ -54,8 +54,8 @@ SAMPLE: dict[str, Any] = {
 
 def settings_for(url: str, folder: Path, **environ: str) -> Settings:
     """The settings of a service on a database, with its log in a folder; nothing of this machine's own file."""
-    base = {"DATABASE_URL": url, "LOGGING_FILE_PATH": str(folder / "app.log"), "APP_TIMEZONE": "Asia/Seoul"}
-    return load({**base, **environ}, folder / NO_FILE)
+    files = {"LOGGING_FILE_PATH": str(folder / "app.log"), "SECURITY_AUDIT_PATH": str(folder / "audit.log")}
+    return load({"DATABASE_URL": url, "APP_TIMEZONE": "Asia/Seoul", **files, **environ}, folder / NO_FILE)
 
 
 def report(host: str, *containers: str | Mapping[str, Any], **host_fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
@@ -114,6 +114,7 @@ class Service:
         if self._engine:
             self._engine.dispose()
         canary.check_logs(self.settings.logging.file_path)
+        canary.check_logs(self.settings.security.audit_path)
 
     def post(self, body: object, path: str = "/api/resources", **headers: str) -> httpx.Response:
         """Posts JSON; header names take `_` for `-`."""

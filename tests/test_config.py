@@ -65,6 +65,7 @@ OTHER: dict[tuple[str, str], tuple[str, object]] = {
     ("security", "rate_limit_per_minute"): ("60", 60),
     ("security", "rate_limit_burst"): ("1", 1),
     ("security", "max_new_hosts_per_hour"): ("20", 20),
+    ("security", "audit_path"): ("logs/other-audit.log", "logs/other-audit.log"),
     ("monitoring", "offline_after_s"): ("60", 60.0),
     ("monitoring", "retention_raw_days"): ("0", 0),
     ("monitoring", "retention_1m_days"): ("1", 1),

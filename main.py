@@ -30,6 +30,7 @@ from routers import (
     events,
     history,
     hosts,
+    login,
     operations,
     resources,
     storage,
@@ -39,6 +40,7 @@ from routers import (
 from routers.deps import State
 from routers.express import Service
 from services.jobs import Jobs
+from services.people import People
 from services.storage import Storage
 from utils.limits import allow_connections
 
@@ -100,7 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for noun in (resources, hosts, tags, containers, history, events, diff, storage, tokens, operations):
+    for noun in (resources, hosts, tags, containers, history, events, diff, storage, tokens, login, operations):
         app.include_router(noun.router)
     docs.mount(app, docs=settings.app.docs)
     errors.register(app)
@@ -120,6 +122,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     await _seen(database)
     writer = Writer(database, zone)
     jobs = Jobs(settings, database, writer)
+    people = People(settings)
     try:
         yield State(
             settings=settings,
@@ -128,6 +131,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             writer=writer,
             jobs=jobs,
             storage=Storage(settings, database),
+            people=people,
             refusals=Throttle(),
             oddities=Throttle(),
             started=time.monotonic(),
@@ -136,6 +140,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     finally:
         await jobs.stop()
         await writer.stop()
+        await asyncio.to_thread(people.stop)
         await asyncio.to_thread(database.stop)
         log.info(event("stopped", pid=os.getpid()))
 

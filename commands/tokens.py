@@ -1,32 +1,20 @@
 """Commands about tokens: on stdout stands the token alone, for scripts; what is to be said of it is on stderr."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import Any, get_args
+from datetime import timedelta
+from typing import get_args
 
 import click
 from pydantic import ValidationError
 
-from commands.common import Finite, configured, connected
+from commands.common import Finite, transaction
 from database import tokens
-from database.dialect import dialect_for
 from model.fields import MESSAGES
 from model.tokens import MAX_DAYS, MAX_OVERLAP_H, Scope, TokenIn
 from services.tokens import described, issue
 from utils.token_text import mint
-from utils.utils import moment
 
 ONCE = "This is the only time that it is shown."
 COLUMNS = ("id", "status", "scope", "binding", "host_name", "last_used", "expires_at", "name")
-
-
-@contextmanager
-def _transaction() -> Iterator[tuple[Any, datetime]]:
-    """A transaction, and the database's clock."""
-    settings = configured()
-    with connected(settings) as engine, engine.begin() as connection:
-        yield connection, moment(dialect_for(settings).now(connection))
 
 
 @click.group("token")
@@ -58,7 +46,7 @@ def token_create(
         host_name=host_name,
         expires_in_days=expires_in_days,
     )
-    with _transaction() as (connection, now):
+    with transaction() as (connection, now):
         issued = issue(asked, now)
         tokens.create(connection, issued.token)
     click.echo(issued.text)
@@ -68,7 +56,7 @@ def token_create(
 @token_commands.command("list")
 def token_list() -> None:
     """List all tokens, the newest first."""
-    with _transaction() as (connection, now):
+    with transaction() as (connection, now):
         shown = [described(token, now) for token in tokens.listed(connection)]
     rows = [COLUMNS, *(tuple(str(one[name] or "-") for name in COLUMNS) for one in shown)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -82,7 +70,7 @@ def token_list() -> None:
 def token_rotate(token_id: str, overlap_hours: float) -> None:
     """Give a token another secret; the one before it stays good for a while."""
     minted = mint(token_id)
-    with _transaction() as (connection, now):
+    with transaction() as (connection, now):
         if not tokens.rotate(connection, token_id, minted.hash, now + timedelta(hours=overlap_hours)):
             raise click.ClickException("no such token, or it was revoked")
     click.echo(minted.text)
@@ -93,7 +81,7 @@ def token_rotate(token_id: str, overlap_hours: float) -> None:
 @click.argument("token_id", metavar="ID")
 def token_revoke(token_id: str) -> None:
     """End a token for ever; running servers refuse it within five seconds."""
-    with _transaction() as (connection, now):
+    with transaction() as (connection, now):
         if not tokens.revoke(connection, token_id, now):
             raise click.ClickException("no such token, or it was revoked already")
     click.echo(f"token {token_id} is revoked")

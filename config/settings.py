@@ -19,6 +19,7 @@ from config.kinds import (
     Flag,
     Gib,
     Headers,
+    JwtSecret,
     Level,
     LogFile,
     LogFormat,
@@ -116,9 +117,10 @@ class Logging(Section):
 
 
 class Security(Section):
-    """[security]: who may report and read."""
+    """[security]: who may report and read, and by what people's sign-ins are signed."""
 
     mode: SecurityMode = "off"
+    jwt_secret: JwtSecret = None
 
 
 class Monitoring(Section):

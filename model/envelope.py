@@ -23,8 +23,10 @@ class Code(StrEnum):
     | TIMEOUT | 408 | retry |
     | TOO_LARGE, UNSUPPORTED, HEADERS_TOO_LARGE | 413, 415, 431 | not retry |
     | VALIDATION, KEY_MISMATCH | 422 | not retry |
+    | RATE_LIMITED | 429 | retry after Retry-After |
     | INTERNAL | 500 | retry |
     | OVERLOADED, DB_UNAVAILABLE, COMMIT_UNKNOWN, STORAGE_FULL | 503 | retry the same report and key |
+    | NOT_CONFIGURED | 503 | not ask: people cannot sign in before the operator has set what it takes |
     """
 
     OK = "0"
@@ -41,11 +43,13 @@ class Code(StrEnum):
     HEADERS_TOO_LARGE = "HEADERS_TOO_LARGE"
     VALIDATION = "VALIDATION"
     KEY_MISMATCH = "KEY_MISMATCH"
+    RATE_LIMITED = "RATE_LIMITED"
     INTERNAL = "INTERNAL"
     OVERLOADED = "OVERLOADED"
     DB_UNAVAILABLE = "DB_UNAVAILABLE"
     COMMIT_UNKNOWN = "COMMIT_UNKNOWN"
     STORAGE_FULL = "STORAGE_FULL"
+    NOT_CONFIGURED = "NOT_CONFIGURED"
 
 
 STATUS = {
@@ -63,11 +67,13 @@ STATUS = {
     Code.HEADERS_TOO_LARGE: 431,
     Code.VALIDATION: 422,
     Code.KEY_MISMATCH: 422,
+    Code.RATE_LIMITED: 429,
     Code.INTERNAL: 500,
     Code.OVERLOADED: 503,
     Code.DB_UNAVAILABLE: 503,
     Code.COMMIT_UNKNOWN: 503,
     Code.STORAGE_FULL: 503,
+    Code.NOT_CONFIGURED: 503,
 }
 
 
@@ -124,9 +130,10 @@ class Refused(BaseModel):
     data: Errors | None
 
 
-def ok(data: object, message: str = "") -> bytes:
-    """Builds the body of a success."""
-    return to_json({"success": True, "resultCode": "0", "resultMessage": message[:MAX_MESSAGE], "data": data})
+def ok(data: object, message: str = "", beside: dict[str, object] | None = None) -> bytes:
+    """Builds the body of a success; `beside`: what another standard wants to find at its top."""
+    body = {"success": True, "resultCode": "0", "resultMessage": message[:MAX_MESSAGE], "data": data}
+    return to_json({**body, **(beside or {})})
 
 
 def failed(code: Code, message: str, data: object = None) -> bytes:

@@ -15,6 +15,7 @@ from database.writer import Writer
 from logger import Throttle
 from model.envelope import Code, Failure
 from services.jobs import Jobs
+from services.people import People
 from services.storage import Storage
 from utils.utils import EPOCH, moment
 
@@ -31,6 +32,7 @@ class State(TypedDict):
     writer: Writer
     jobs: Jobs
     storage: Storage
+    people: People
     refusals: Throttle
     oddities: Throttle
     started: float

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from config.config import ROOT
 from model.envelope import Refused
+from model.people import LoginIn
 from model.schemas import SAMPLE, Batch, BatchItem, LegacyReport, Report, TagsIn
 from model.tokens import RotateIn, TokenIn
 from routers.forms import Csv, Ndjson
@@ -35,6 +36,7 @@ _REASONS = {
     413: "over a size limit",
     415: "a form, or another charset or encoding",
     422: "a field broke its rule, or a key was used for another report",
+    429: "too many wrong passwords: try again after Retry-After",
     431: "request line or headers over a limit",
     500: "a bug of this server",
     503: "try again after Retry-After: queue full, or the database away",
@@ -74,7 +76,25 @@ PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:",
     "Vary": "Accept",
 }
-SCHEMES = {"token": {"type": "http", "scheme": "bearer", "description": "rms_..., by `manage.py token create`"}}
+SCHEMES: dict[str, dict[str, Any]] = {
+    "token": {"type": "http", "scheme": "bearer", "description": "rms_..., by `manage.py token create`"},
+    "password": {
+        "type": "oauth2",
+        "description": "somebody of `manage.py user create`",
+        "flows": {"password": {"tokenUrl": "/api/login", "scopes": {}}},
+    },
+}
+# RFC 6749, 4.3.2.
+_LOGIN_FORM = {
+    "title": "LoginForm",
+    "type": "object",
+    "required": ["username", "password"],
+    "properties": {
+        "grant_type": {"type": "string", "const": "password"},
+        "username": {"type": "string", "minLength": 1, "maxLength": 255},
+        "password": {"type": "string", "format": "password", "minLength": 1, "maxLength": 1024},
+    },
+}
 _BODIES: dict[str, type[BaseModel]] = {
     "Report": Report,
     "LegacyReport": LegacyReport,
@@ -82,12 +102,14 @@ _BODIES: dict[str, type[BaseModel]] = {
     "TagsIn": TagsIn,
     "TokenIn": TokenIn,
     "RotateIn": RotateIn,
+    "LoginIn": LoginIn,
 }
 _EXAMPLES: dict[str, Any] = {
     "Batch": {"reports": [SAMPLE]},
     "TagsIn": {"tags": ["production", "web"]},
     "TokenIn": {"name": "web-1", "scope": "ingest", "host_name": "web-1"},
     "RotateIn": {"overlap_hours": 24},
+    "LoginIn": {"user": "ann", "password": "a long password"},
 }
 
 
@@ -102,6 +124,15 @@ def body(name: str) -> dict[str, Any]:
     example = _EXAMPLES.get(name, SAMPLE)
     content = {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def login_body() -> dict[str, Any]:
+    """The two bodies that sign somebody in."""
+    made = body("LoginIn")
+    example = {"grant_type": "password", "username": "ann", "password": "a long password"}
+    form = {"schema": _LOGIN_FORM, "example": example}
+    made["requestBody"]["content"]["application/x-www-form-urlencoded"] = form
+    return made
 
 
 def complete(app: FastAPI) -> None:

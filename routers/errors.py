@@ -82,8 +82,9 @@ def log_refusal(request: Request, failure: Failure) -> None:
     if failure.status in (401, 403):
         principal = request.scope.get("principal")
         asked = {"method": request.scope["method"], "path": request.scope["path"]}
-        token = principal.token.id if principal else None
-        security.warning(event(failure.code.lower(), peer=peer, **asked, token=token))
+        token = principal.token if principal else None
+        who = {"token": token.id} if token else {"user": principal.name[:64] if principal else None}
+        security.warning(event(failure.code.lower(), peer=peer, **asked, **who))
 
 
 async def on_failure(request: Request, failure: Exception) -> Response:

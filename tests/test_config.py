@@ -55,6 +55,7 @@ OTHER: dict[tuple[str, str], tuple[str, object]] = {
     ("logging", "max_file_size"): ("0", 0),
     ("logging", "backup_count"): ("9", 9),
     ("security", "mode"): ("Observe", "observe"),
+    ("security", "jwt_secret"): ("b5c1f07e93d84a6b0e2f7d9ca81534e6", None),
     ("monitoring", "offline_after_s"): ("60", 60.0),
     ("monitoring", "retention_raw_days"): ("0", 0),
     ("monitoring", "retention_1m_days"): ("1", 1),
@@ -500,7 +501,7 @@ def test_an_unverified_connection_to_another_machine_is_warned_of(
 
 
 def test_every_key_is_either_shown_or_a_secret(ini: Folder) -> None:
-    secret = {("database", "url"), ("mysql", "password"), ("monitoring", "webhook_url")}
+    secret = {("database", "url"), ("mysql", "password"), ("monitoring", "webhook_url"), ("security", "jwt_secret")}
     assert {(section, key) for section, keys in SHOWN.items() for key in keys} == OTHER.keys() - secret
     assert {place for place, value in shown(ini.load()).items() if value is None} == secret
 

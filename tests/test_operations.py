@@ -176,7 +176,7 @@ def test_lists_and_deletes_are_refused_while_the_database_is_down(
     assert fresh.client.delete(f"/api/hosts/{host_id}").status_code == 204
 
 
-SECRET = {("mysql", "password"), ("database", "url"), ("monitoring", "webhook_url")}
+SECRET = {("mysql", "password"), ("database", "url"), ("monitoring", "webhook_url"), ("security", "jwt_secret")}
 
 
 def test_config_shows_every_setting_with_its_source_but_no_secret(sqlite: Service) -> None:

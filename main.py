@@ -32,6 +32,7 @@ from routers import (
     events,
     history,
     hosts,
+    login,
     operations,
     quarantine,
     resources,
@@ -45,6 +46,7 @@ from routers.express import Service
 from routers.limits import Limits, accept_calmly
 from services.agents import Agents
 from services.jobs import Jobs
+from services.people import People
 from services.quarantine import Quarantine
 from services.storage import Storage
 from utils.limits import allow_connections
@@ -122,6 +124,7 @@ def create_app(settings: Settings) -> FastAPI:
         tokens,
         agents,
         quarantine,
+        login,
         operations,
     ):
         app.include_router(noun.router)
@@ -144,6 +147,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     writer = Writer(database, zone, max_new_hosts=settings.security.max_new_hosts_per_hour)
     heard, refused = Agents(), Quarantine()
     jobs = Jobs(settings, database, writer, heard, refused)
+    people = People(settings)
     try:
         yield State(
             settings=settings,
@@ -154,6 +158,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             agents=heard,
             quarantine=refused,
             storage=Storage(settings, database),
+            people=people,
             refusals=Throttle(),
             oddities=Throttle(),
             limits=Limits(settings),
@@ -163,6 +168,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
     finally:
         await jobs.stop()
         await writer.stop()
+        await asyncio.to_thread(people.stop)
         await asyncio.to_thread(database.stop)
         log.info(event("stopped", pid=os.getpid()))
 

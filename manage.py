@@ -11,6 +11,7 @@ from commands.fleet import demo, load
 from commands.hosts import host_commands
 from commands.retention import retention_commands
 from commands.tokens import token_commands
+from commands.users import user_commands
 
 
 @click.group(
@@ -20,6 +21,7 @@ from commands.tokens import token_commands
         host_commands,
         retention_commands,
         token_commands,
+        user_commands,
         backup,
         restore,
         demo,

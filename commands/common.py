@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from database.backup import BackupRefused
 from database.dialect import Role, dialect_for
 from database.faults import Fault, classify
 from model.fields import MESSAGES
+from utils.utils import moment
 
 
 class Finite(click.FloatRange):
@@ -59,6 +61,14 @@ def connected(settings: Settings, read_timeout_s: int = 60) -> Iterator[Engine]:
             yield engine
         finally:
             engine.dispose()
+
+
+@contextmanager
+def transaction() -> Iterator[tuple[Connection, datetime]]:
+    """A transaction, and the database's clock."""
+    settings = configured()
+    with connected(settings) as engine, engine.begin() as connection:
+        yield connection, moment(dialect_for(settings).now(connection))
 
 
 @contextmanager

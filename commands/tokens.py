@@ -1,33 +1,21 @@
 """Commands about tokens: on stdout stands the token alone, for scripts; what is to be said of it is on stderr."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import Any, get_args
+from datetime import timedelta
+from typing import get_args
 
 import click
 from pydantic import ValidationError
 
 from commands.audits import audited
-from commands.common import Finite, configured, connected
+from commands.common import Finite, transaction
 from database import tokens
-from database.dialect import dialect_for
 from model.fields import MESSAGES
 from model.tokens import MAX_DAYS, MAX_OVERLAP_H, Scope, TokenIn
 from services.tokens import described, issue, known
 from utils.token_text import mint
-from utils.utils import moment
 
 ONCE = "This is the only time that it is shown."
 COLUMNS = ("id", "status", "scope", "binding", "host_name", "last_used", "expires_at", "name")
-
-
-@contextmanager
-def _transaction() -> Iterator[tuple[Any, datetime]]:
-    """A transaction, and the database's clock."""
-    settings = configured()
-    with connected(settings) as engine, engine.begin() as connection:
-        yield connection, moment(dialect_for(settings).now(connection))
 
 
 @click.group("token")
@@ -59,7 +47,7 @@ def token_create(
         host_name=host_name,
         expires_in_days=expires_in_days,
     )
-    with audited("token_created") as told, _transaction() as (connection, now):
+    with audited("token_created") as told, transaction() as (connection, now):
         issued = issue(asked, now)
         told.update(known(issued.token))
         tokens.create(connection, issued.token)
@@ -70,7 +58,7 @@ def token_create(
 @token_commands.command("list")
 def token_list() -> None:
     """List all tokens, the newest first."""
-    with _transaction() as (connection, now):
+    with transaction() as (connection, now):
         shown = [described(token, now) for token in tokens.listed(connection)]
     rows = [COLUMNS, *(tuple(str(one[name] or "-") for name in COLUMNS) for one in shown)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -85,7 +73,7 @@ def token_rotate(token_id: str, overlap_hours: float) -> None:
     """Give a token another secret; the one before it stays good for a while."""
     minted = mint(token_id)
     fields = {"token": token_id, "overlap_hours": overlap_hours}
-    with audited("token_rotated", **fields) as told, _transaction() as (connection, now):
+    with audited("token_rotated", **fields) as told, transaction() as (connection, now):
         token = tokens.rotate(connection, token_id, minted.hash, now + timedelta(hours=overlap_hours))
         if token is None:
             raise click.ClickException("no such token, or it was revoked")
@@ -98,7 +86,7 @@ def token_rotate(token_id: str, overlap_hours: float) -> None:
 @click.argument("token_id", metavar="ID")
 def token_revoke(token_id: str) -> None:
     """End a token for ever; running servers refuse it within five seconds."""
-    with audited("token_revoked", token=token_id) as told, _transaction() as (connection, now):
+    with audited("token_revoked", token=token_id) as told, transaction() as (connection, now):
         token = tokens.revoke(connection, token_id, now)
         if token is None:
             raise click.ClickException("no such token, or it was revoked already")

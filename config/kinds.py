@@ -23,6 +23,10 @@ SERVER_URL = re.compile(
     r"(?P<host>\[[^\]/?]+\]|[^/:?@\[\]\s]+)(?::(?P<port>\d{1,5}))?/[^?/]+(?:\?.*)?"
 )
 SQLITE_URL = re.compile(r"sqlite:///(?P<path>[^?]+)")
+# RFC 7518, 3.2: a key of HS256 has 256 bits at least. 32 random digits of 16 have less than 8 different ones once in
+# ten million times.
+MIN_SECRET, MIN_LETTERS = 32, 8
+MADE_UP = re.compile(r"change.?(me|this|it)|your.|place.?holder|example|secret|password|default|qwerty", re.IGNORECASE)
 
 
 def _require(condition: bool) -> None:  # noqa: FBT001 - reads as a sentence where it is called
@@ -120,6 +124,15 @@ def _web_url(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
+def _hard_to_guess(secret: SecretStr | None) -> SecretStr | None:
+    """Refuses what somebody made up: what can be guessed signs whatever one likes, without the server noticing."""
+    text = secret.get_secret_value() if secret else None
+    if text is not None:
+        _require(len(text) >= MIN_SECRET and len(set(text)) >= MIN_LETTERS and not MADE_UP.search(text))
+        _require(not any(text.startswith(text[start:]) for start in range(1, len(text) // 2 + 1)))  # one that repeats
+    return secret
+
+
 Flag = Annotated[bool, Field(description="true or false (yes/no, on/off and 1/0 are understood too)")]
 Count = Annotated[int, Field(ge=0, description="a whole number, 0 or more")]
 CountFromOne = Annotated[int, Field(ge=1, description="a whole number, 1 or more")]
@@ -160,6 +173,14 @@ SslMode = Annotated[
 ]
 PemFile = Annotated[
     Path | None, AfterValidator(_existing_file), Field(description="the path of an existing PEM file, or nothing")
+]
+JwtSecret = Annotated[
+    SecretStr | None,
+    AfterValidator(_hard_to_guess),
+    Field(
+        description="32 or more random characters, as `python -c 'import secrets; print(secrets.token_hex(32))'` "
+        "prints them, or nothing"
+    ),
 ]
 SecurityMode = Annotated[
     Literal["off", "observe", "enforce"],

@@ -19,6 +19,7 @@ from config.kinds import (
     Gib,
     Headers,
     HostNames,
+    JwtSecret,
     Level,
     LogFile,
     LogFormat,
@@ -131,6 +132,7 @@ class Security(Section):
     rate_limit_burst: CountFromOne = 100
     max_new_hosts_per_hour: Count = 0
     audit_path: LogFile = Path("logs/audit.log")
+    jwt_secret: JwtSecret = None
 
 
 class Monitoring(Section):

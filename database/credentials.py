@@ -1,13 +1,16 @@
-"""The tokens as a process remembers them: the probe reads them again when they have changed, no request does."""
+"""Tokens and people as a process remembers them: the probe reads them again when they changed, no request does."""
 
 import threading
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from database import tokens
+from database import revisions, sessions, tokens, users
 from database.tokens import Token
+
+# A session that ended is remembered for longer than what was signed for it is good (`services/signing.py`).
+REMEMBERED = timedelta(minutes=20)
 
 
 class Credentials:
@@ -18,6 +21,9 @@ class Credentials:
         self._revision = -1
         self._known: dict[str, Token] = {}
         self._used: tuple[set[str], set[str]] = (set(), set())
+        self._ended: frozenset[str] = frozenset()
+        self._ended_here: dict[str, datetime] = {}
+        self._disabled: frozenset[int] = frozenset()
 
     @property
     def loaded(self) -> bool:
@@ -26,16 +32,29 @@ class Credentials:
 
     def refresh(self, connection: Connection, now: datetime) -> None:
         """Reads them if they have changed."""
-        revision = tokens.revision(connection)  # before the tokens: what changes in between is read once more
+        revision = revisions.revision(connection)  # before the rest: what changes in between is read once more
         if revision == self._revision:
             return
+        since = now - REMEMBERED
         known = {token.id: token for token in tokens.valid(connection, now)}
+        ended, disabled = sessions.ended(connection, since), users.disabled(connection)
         with self._lock:
+            self._ended_here = {id_: at for id_, at in self._ended_here.items() if at > since}
+            self._ended, self._disabled = ended, disabled
             self._known, self._revision = known, revision
 
     def find(self, id_: str) -> Token | None:
         """The token of that id."""
         return self._known.get(id_)
+
+    def signed_in(self, user_id: int, session_id: str) -> bool:
+        """Whether what was signed for a session still counts."""
+        return not (user_id in self._disabled or session_id in self._ended or session_id in self._ended_here)
+
+    def end(self, session_id: str, now: datetime) -> None:
+        """A session was just ended, as the next reading will tell as well; one that is under way may not know it."""
+        with self._lock:
+            self._ended_here = {**self._ended_here, session_id: now}
 
     def bound(self, id_: str, host_name: str) -> None:
         """A token was just bound to a host, as the next reading will tell as well."""

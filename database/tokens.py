@@ -6,7 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
-from model.models import access_revision, tokens
+from database.revisions import changed
+from model.models import tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,6 @@ class Token:
 _COLUMNS = [tokens.c[name] for name in Token.__dataclass_fields__]
 
 
-def revision(connection: Connection) -> int:
-    """A number that grows with every change but those of `last_used`."""
-    number: int = connection.execute(select(access_revision.c.number)).scalar_one()
-    return number
-
-
 def listed(connection: Connection) -> list[Token]:
     """Every token, the newest first."""
     rows = connection.execute(select(*_COLUMNS).order_by(tokens.c.created_at.desc(), tokens.c.id))
@@ -55,13 +50,13 @@ def valid(connection: Connection, now: datetime) -> list[Token]:
 
 def create(connection: Connection, token: Token) -> None:
     """Stores a new token."""
-    _changed(connection)
+    changed(connection)
     connection.execute(insert(tokens).values({name: getattr(token, name) for name in Token.__dataclass_fields__}))
 
 
 def rotate(connection: Connection, id_: str, secret_hash: bytes, until: datetime) -> Token | None:
     """Gives a token another secret; the one that it had is good until then. None if there is no such token."""
-    _changed(connection)
+    changed(connection)
     old = {"previous_hash": tokens.c.secret_hash, "previous_until": until, "previous_used": tokens.c.last_used}
     # Alone, for MySQL would give previous_hash the secret that the same statement has just stored.
     kept = connection.execute(update(tokens).where(*_living(id_)).values(old))
@@ -71,14 +66,14 @@ def rotate(connection: Connection, id_: str, secret_hash: bytes, until: datetime
 
 def revoke(connection: Connection, id_: str, now: datetime) -> Token | None:
     """Ends a token for ever, and gives it. None if there is no such token, or no more."""
-    _changed(connection)
+    changed(connection)
     ended = connection.execute(update(tokens).where(*_living(id_)).values(revoked_at=now))
     return _one(connection, id_) if ended.rowcount else None
 
 
 def bind(connection: Connection, id_: str, host_name: str) -> str | None:
     """Binds a token to the first host that uses it, and gives the host that it is bound to: another was faster."""
-    _changed(connection)
+    changed(connection)
     unbound = (*_living(id_), tokens.c.host_name.is_(None))
     connection.execute(update(tokens).where(*unbound).values(host_name=host_name))
     return connection.execute(select(tokens.c.host_name).where(*_living(id_))).scalar()
@@ -97,8 +92,3 @@ def _one(connection: Connection, id_: str) -> Token:
 
 def _living(id_: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return tokens.c.id == id_, tokens.c.revoked_at.is_(None)
-
-
-def _changed(connection: Connection) -> None:
-    """First of all: whoever changes tokens at the same time waits here, in one order."""
-    connection.execute(update(access_revision).values(number=access_revision.c.number + 1))

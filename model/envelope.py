@@ -27,6 +27,7 @@ class Code(StrEnum):
     | RATE_LIMITED | 429 | retry after Retry-After |
     | INTERNAL | 500 | retry |
     | OVERLOADED, DB_UNAVAILABLE, COMMIT_UNKNOWN, STORAGE_FULL | 503 | retry the same report and key |
+    | NOT_CONFIGURED | 503 | not ask: people cannot sign in before the operator has set what it takes |
     """
 
     OK = "0"
@@ -49,6 +50,7 @@ class Code(StrEnum):
     DB_UNAVAILABLE = "DB_UNAVAILABLE"
     COMMIT_UNKNOWN = "COMMIT_UNKNOWN"
     STORAGE_FULL = "STORAGE_FULL"
+    NOT_CONFIGURED = "NOT_CONFIGURED"
 
 
 STATUS = {
@@ -72,6 +74,7 @@ STATUS = {
     Code.DB_UNAVAILABLE: 503,
     Code.COMMIT_UNKNOWN: 503,
     Code.STORAGE_FULL: 503,
+    Code.NOT_CONFIGURED: 503,
 }
 
 
@@ -133,9 +136,10 @@ class Refused(BaseModel):
     data: Errors | None
 
 
-def ok(data: object, message: str = "") -> bytes:
-    """Builds the body of a success."""
-    return to_json({"success": True, "resultCode": "0", "resultMessage": message[:MAX_MESSAGE], "data": data})
+def ok(data: object, message: str = "", beside: dict[str, object] | None = None) -> bytes:
+    """Builds the body of a success; `beside`: what another standard wants to find at its top."""
+    body = {"success": True, "resultCode": "0", "resultMessage": message[:MAX_MESSAGE], "data": data}
+    return to_json({**body, **(beside or {})})
 
 
 def failed(code: Code, message: str, data: object = None) -> bytes:

@@ -217,7 +217,37 @@ quarantine = Table(
     **INNODB,
 )
 
-# One row: a number that grows with every change of the tokens, by which processes know that theirs are old.
+# People who sign in with a password. Nobody is removed, so that a name never comes to mean somebody else.
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("name", Name, nullable=False, unique=True),
+    Column("password_hash", Name, nullable=False),
+    Column("role", text_of(16), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("disabled_at", Moment),
+    **INNODB,
+)
+
+# Where people are signed in: of each the hash of the secret that its cookie holds, and of the one before, which is good
+# for some seconds more: two pages of one browser may ask at the same time.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", text_of(32), primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id", name="fk_sessions_user"), nullable=False),
+    Column("refresh_hash", Sha256, nullable=False),
+    Column("previous_hash", Sha256),
+    Column("previous_until", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+    Index("ix_sessions_user", "user_id"),
+    **INNODB,
+)
+
+# One row: a number that grows with every change of tokens and people, by which processes know that theirs are old.
 access_revision = Table(
     "access_revision",
     metadata,

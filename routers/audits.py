@@ -12,9 +12,9 @@ from model.envelope import Failure
 
 
 def actor(request: Request) -> str | None:
-    """Who asks, by the token that was shown; None if none was, or none is asked for."""
+    """Who asks, by the token or the sign-in that was shown; None if none was, or none is asked for."""
     principal = request.scope.get("principal")
-    return f"token:{principal.token.id}" if principal else None
+    return str(principal.key) if principal else None
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from model.envelope import Code, Failure
 from routers.limits import Limits
 from services.agents import Agents
 from services.jobs import Jobs
+from services.people import People
 from services.quarantine import Quarantine
 from services.storage import Storage
 from utils.utils import EPOCH, moment
@@ -36,6 +37,7 @@ class State(TypedDict):
     agents: Agents
     quarantine: Quarantine
     storage: Storage
+    people: People
     refusals: Throttle
     oddities: Throttle
     limits: Limits

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from config.config import ROOT
 from model.envelope import Refused
+from model.people import LoginIn
 from model.schemas import SAMPLE, Batch, BatchItem, LegacyReport, Report, TagsIn
 from model.tokens import RotateIn, TokenIn
 from routers.forms import Csv, Ndjson
@@ -77,7 +78,25 @@ POLICY = (
 )
 # ReDoc searches in a worker that it makes itself. Its maker's logo it does not get: that is on another server.
 REDOC_POLICY = f"{POLICY}; worker-src blob:"
-SCHEMES = {"token": {"type": "http", "scheme": "bearer", "description": "rms_..., by `manage.py token create`"}}
+SCHEMES: dict[str, dict[str, Any]] = {
+    "token": {"type": "http", "scheme": "bearer", "description": "rms_..., by `manage.py token create`"},
+    "password": {
+        "type": "oauth2",
+        "description": "somebody of `manage.py user create`",
+        "flows": {"password": {"tokenUrl": "/api/login", "scopes": {}}},
+    },
+}
+# RFC 6749, 4.3.2.
+_LOGIN_FORM = {
+    "title": "LoginForm",
+    "type": "object",
+    "required": ["username", "password"],
+    "properties": {
+        "grant_type": {"type": "string", "const": "password"},
+        "username": {"type": "string", "minLength": 1, "maxLength": 255},
+        "password": {"type": "string", "format": "password", "minLength": 1, "maxLength": 1024},
+    },
+}
 _BODIES: dict[str, type[BaseModel]] = {
     "Report": Report,
     "LegacyReport": LegacyReport,
@@ -85,12 +104,14 @@ _BODIES: dict[str, type[BaseModel]] = {
     "TagsIn": TagsIn,
     "TokenIn": TokenIn,
     "RotateIn": RotateIn,
+    "LoginIn": LoginIn,
 }
 _EXAMPLES: dict[str, Any] = {
     "Batch": {"reports": [SAMPLE]},
     "TagsIn": {"tags": ["production", "web"]},
     "TokenIn": {"name": "web-1", "scope": "ingest", "host_name": "web-1"},
     "RotateIn": {"overlap_hours": 24},
+    "LoginIn": {"user": "ann", "password": "a long password"},
 }
 
 
@@ -105,6 +126,15 @@ def body(name: str) -> dict[str, Any]:
     example = _EXAMPLES.get(name, SAMPLE)
     content = {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def login_body() -> dict[str, Any]:
+    """The two bodies that sign somebody in."""
+    made = body("LoginIn")
+    example = {"grant_type": "password", "username": "ann", "password": "a long password"}
+    form = {"schema": _LOGIN_FORM, "example": example}
+    made["requestBody"]["content"]["application/x-www-form-urlencoded"] = form
+    return made
 
 
 def complete(app: FastAPI) -> None:

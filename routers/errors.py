@@ -87,7 +87,7 @@ def log_refusal(request: Request, failure: Failure) -> None:
 def _audit_refusal(request: Request, failure: Failure, peer: str, suppressed: int) -> None:
     principal = request.scope.get("principal")
     asked = {"method": request.scope["method"], "path": request.scope["path"]}
-    token = principal.token.id if principal else None
+    token = principal.token.id if principal and principal.token else None
     also = {"by": actor(request), "suppressed": suppressed}
     audit(failure.code.lower(), logging.WARNING, peer=peer, **asked, token=token, also=also)
 

@@ -1,4 +1,4 @@
-"""Who asks, told by the token before anything of a request is read, and what that lets them do."""
+"""Who asks, told by the token or sign-in before anything of a request is read, and what that lets them do."""
 
 import logging
 from functools import partial
@@ -15,7 +15,7 @@ from routers.deps import State, state_of
 from routers.errors import on_failure
 from routers.headers import text, values
 from routers.writes import written
-from services.access import Principal, authenticate, covers, from_here, may_report, needed
+from services.access import Principal, authenticate, covers, from_here, may_report, needed, signed_in
 from utils.utils import moment
 
 PRINCIPAL = "principal"
@@ -54,20 +54,29 @@ def admit(scope: Scope) -> None:
 
 
 def _count(scope: Scope, state: State, principal: Principal | None) -> None:
-    """A token counts by itself: a fleet may sit behind one address."""
+    """Who is known counts by themselves: a fleet may sit behind one address."""
     address = scope["client"][0] if scope["client"] else None
-    if failure := state["limits"].too_often(principal.token.id if principal else address):
+    if failure := state["limits"].too_often(principal.key if principal else address):
         raise failure
 
 
-def _principal(scope: Scope, state: State) -> Principal | None:
+def shown(scope: Scope) -> str | None:
+    """What the header Authorization shows as a bearer; of two such headers neither counts."""
     given = values(scope, b"authorization")
-    kind, _, token = given[0].decode("latin-1").partition(" ") if len(given) == 1 else ("", "", "")
-    if kind.lower() != "bearer":
+    kind, _, text_ = given[0].decode("latin-1").partition(" ") if len(given) == 1 else ("", "", "")
+    return text_.strip() if kind.lower() == "bearer" else None
+
+
+def _principal(scope: Scope, state: State) -> Principal | None:
+    bearer = shown(scope)
+    if bearer is None:
         return None
     database = state["database"]
-    principal = authenticate(token.strip(), database.credentials, moment(database.clock.now()))
-    if principal:
+    now = moment(database.clock.now())
+    if not bearer.startswith("rms_"):
+        return signed_in(bearer, state["people"].key.known, database.credentials, now)
+    principal = authenticate(bearer, database.credentials, now)
+    if principal and principal.token:
         database.credentials.note(principal.token.id, previous=principal.previous)
     return principal
 
@@ -82,7 +91,7 @@ def _check(scope: Scope, state: State, principal: Principal | None) -> None:
         if not state["database"].credentials.loaded:
             raise unavailable()
         raise _unauthorized("this token is not known, or no more", ' error="invalid_token"')
-    if not covers(principal.token.scope, need):
+    if not covers(principal.scope, need):
         raise Failure(Code.FORBIDDEN, f"this takes a token of the scope {need}")
 
 
@@ -93,9 +102,9 @@ def _unauthorized(message: str, error: str = "") -> Failure:
 async def check_host(request: Request, host_name: str) -> None:
     """Raises FORBIDDEN if the token is good for other hosts alone; binds one that is to be bound to its first host."""
     principal: Principal | None = request.scope.get(PRINCIPAL)
-    if principal is None:
+    token = principal.token if principal else None
+    if token is None:
         return
-    token = principal.token
     good = may_report(token, host_name)
     if good and token.binding == "first" and token.host_name is None:
         bound = await written(request, partial(tokens.bind, id_=token.id, host_name=host_name))
@@ -123,7 +132,7 @@ async def admins(request: Request) -> None:
 def allow(request: Request) -> None:
     """Raises FORBIDDEN unless an admin asks; while no token is asked for, someone on the server's own machine."""
     principal: Principal | None = request.scope.get(PRINCIPAL)
-    if principal and covers(principal.token.scope, "admin"):
+    if principal and covers(principal.scope, "admin"):
         return
     peer = request.client.host if request.client else None
     enforced = state_of(request)["settings"].security.mode == "enforce"

@@ -51,7 +51,7 @@ def _address(request: Request) -> str:
 
 def _token_id(request: Request) -> str | None:
     principal = request.scope.get(PRINCIPAL)
-    return principal.token.id if principal else None
+    return principal.token.id if principal and principal.token else None
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""Who may do what: with which token, and from where while none is asked for."""
+"""Who may do what: with which token or sign-in, and from where while none is asked for."""
 
 import hmac
 import ipaddress
@@ -8,24 +8,34 @@ from typing import Literal, NamedTuple
 
 from database.credentials import Credentials
 from database.tokens import Token
+from services import signing
 from utils.token_text import parse
 
 Need = Literal["nothing", "ingest", "read", "admin"]
 
+SIGN_IN = frozenset({"/api/login", "/api/login/refresh", "/api/logout"})
 INTAKE = frozenset({"/api/resources", "/monitor_info", "/api/resources/batch"})
 # Health for balancers, pages without data, and the API's description: no number of the fleet is in them.
 OPEN = frozenset({"/health", "/health/live", "/docs", "/redoc", "/openapi.json", "/favicon.ico"})
 OPEN_FOLDERS = ("/static/", "/docs-assets/")
+SCOPES = {"viewer": "read", "admin": "admin"}
 ADMINS = ("/config", "/api/tokens", "/api/agents")
 # Whoever shows no known token costs the same time as one with a wrong secret: the comparison is made all the same.
 _NOBODY = bytes(32)
 
 
 class Principal(NamedTuple):
-    """Who asks, as a token shows; `previous`: by the secret that was replaced."""
+    """Who asks: a token, or a person, who has none; `previous`: by the secret that was replaced."""
 
-    token: Token
+    scope: str
+    name: str
+    token: Token | None = None
     previous: bool = False
+
+    @property
+    def key(self) -> str:
+        """What tells them from all others, as the audit log has it."""
+        return f"token:{self.token.id}" if self.token else f"user:{self.name}"
 
 
 def needed(method: str, path: str, *, page: bool) -> Need:
@@ -35,6 +45,8 @@ def needed(method: str, path: str, *, page: bool) -> Need:
     """
     if method == "POST" and path in INTAKE:
         return "ingest"
+    if method == "POST" and path in SIGN_IN:
+        return "nothing"
     if method == "OPTIONS":  # browsers send no token with what asks for leave, and nothing is told but what is allowed
         return "nothing"
     if method not in ("GET", "HEAD"):
@@ -54,13 +66,23 @@ def authenticate(text: str, credentials: Credentials, now: datetime) -> Principa
     if token is None or (token.expires_at is not None and token.expires_at <= now):
         return None
     if current:
-        return Principal(token)
+        return Principal(token.scope, token.name, token)
     in_time = token.previous_until is not None and now < token.previous_until
-    return Principal(token, previous=True) if previous and in_time else None
+    return Principal(token.scope, token.name, token, previous=True) if previous and in_time else None
+
+
+def signed_in(text: str, key: bytes | None, credentials: Credentials, now: datetime) -> Principal | None:
+    """Who has signed in; None if it is no JWT of ours, has expired, or its session or user is no more."""
+    claims = signing.read(text, key) if key and credentials.loaded else None
+    if claims is None or not signing.good(claims, now):
+        return None
+    if not credentials.signed_in(claims.user_id, claims.session_id):
+        return None
+    return Principal(SCOPES[claims.role], claims.name)
 
 
 def covers(scope: str, need: Need) -> bool:
-    """Whether a token's scope is enough: an admin reads as well, but reports for no host."""
+    """Whether a scope is enough: an admin reads as well, but reports for no host."""
     return need in ("nothing", scope) or (scope, need) == ("admin", "read")
 
 

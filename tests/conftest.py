@@ -11,6 +11,7 @@ from pytest_timeout import _get_item_settings  # type: ignore[import-untyped]
 
 from services import jobs
 from tests.guarded import Guarded, guarding
+from tests.people import SECRET
 from tests.schema_engine import Target, target
 from tests.servers import MariaDb, MySql, Server, available
 from tests.service import Service, running, settings_for
@@ -124,6 +125,14 @@ def guard(engine: str, new_url: Callable[[str], str], tmp_path_factory: pytest.T
     """A service on each engine that asks for tokens, shared by a module's tests."""
     folder = tmp_path_factory.mktemp("guarded")
     with guarding(settings_for(new_url(engine), folder, SECURITY_MODE="enforce")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def staffed(engine: str, new_url: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """The same, where people can sign in."""
+    given = {"SECURITY_MODE": "enforce", "SECURITY_JWT_SECRET": SECRET}
+    with guarding(settings_for(new_url(engine), tmp_path_factory.mktemp("staffed"), **given)) as one:
         yield one
 
 

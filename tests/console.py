@@ -21,12 +21,12 @@ class Done(NamedTuple):
         return self.words.strip().splitlines()
 
 
-def run(*arguments: str, **environ: str) -> Done:
+def run(*arguments: str, typed: str | None = None, **environ: str) -> Done:
     """Runs a command; the log of the services that run in this process as well is not its word."""
-    result = CliRunner().invoke(cli, arguments, env=environ)
+    result = CliRunner().invoke(cli, arguments, input=typed, env=environ)
     return Done(result.exit_code, "\n".join(line for line in result.output.splitlines() if not LOGGED.match(line)))
 
 
-def manage(url: str, *arguments: str) -> Done:
+def manage(url: str, *arguments: str, typed: str | None = None) -> Done:
     """Runs a command on a database."""
-    return run(*arguments, DATABASE_URL=url, APP_TIMEZONE="Asia/Seoul")
+    return run(*arguments, typed=typed, DATABASE_URL=url, APP_TIMEZONE="Asia/Seoul")

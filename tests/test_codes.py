@@ -32,7 +32,7 @@ STATUSES = {
     429: ["RATE_LIMITED"],
     431: ["HEADERS_TOO_LARGE"],
     500: ["INTERNAL"],
-    503: ["OVERLOADED", "DB_UNAVAILABLE", "COMMIT_UNKNOWN", "STORAGE_FULL"],
+    503: ["OVERLOADED", "DB_UNAVAILABLE", "COMMIT_UNKNOWN", "STORAGE_FULL", "NOT_CONFIGURED"],
 }
 CODES = {code: status for status, codes in STATUSES.items() for code in codes}
 

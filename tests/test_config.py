@@ -66,6 +66,7 @@ OTHER: dict[tuple[str, str], tuple[str, object]] = {
     ("security", "rate_limit_burst"): ("1", 1),
     ("security", "max_new_hosts_per_hour"): ("20", 20),
     ("security", "audit_path"): ("logs/other-audit.log", "logs/other-audit.log"),
+    ("security", "jwt_secret"): ("b5c1f07e93d84a6b0e2f7d9ca81534e6", None),
     ("monitoring", "offline_after_s"): ("60", 60.0),
     ("monitoring", "retention_raw_days"): ("0", 0),
     ("monitoring", "retention_1m_days"): ("1", 1),
@@ -530,6 +531,7 @@ def test_every_key_is_either_shown_or_a_secret(ini: Folder) -> None:
         ("mysql", "password"),
         ("server", "ssl_keyfile_password"),
         ("monitoring", "webhook_url"),
+        ("security", "jwt_secret"),
     }
     assert {(section, key) for section, keys in SHOWN.items() for key in keys} == OTHER.keys() - secret
     assert {place for place, value in shown(ini.load()).items() if value is None} == secret

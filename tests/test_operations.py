@@ -192,6 +192,7 @@ SECRET = {
     ("database", "url"),
     ("server", "ssl_keyfile_password"),
     ("monitoring", "webhook_url"),
+    ("security", "jwt_secret"),
 }
 
 

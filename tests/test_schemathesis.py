@@ -35,6 +35,12 @@ extra-data-sources.responses = false
 [[operations]]
 include-path = "/api/resources/batch"
 checks.negative_data_rejection.expected-statuses = ["207", "400", "405", "413", "415", "422"]
+
+# Who is made up is nobody, and too often so is told to wait.
+[[operations]]
+include-path = "/api/login"
+checks.negative_data_rejection.expected-statuses = ["400", "401", "403", "405", "413", "415", "422", "429"]
+checks.positive_data_acceptance.expected-statuses = ["401", "403", "429"]
 """
 
 

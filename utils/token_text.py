@@ -15,6 +15,8 @@ FORM = re.compile(r"rms_([0-9a-f]{12})_([0-9a-f]{64})_([0-9a-f]{8})")
 # What may be left of a token in a log.
 HIDDEN = r"rms_\1_[hidden]"
 _ANY = re.compile(r"rms_([0-9a-f]{12})_[0-9a-f]+(?:_[0-9a-f]*)?")
+# A JWT begins with an object, which is `eyJ` in its letters, and has dots between its parts.
+_JWT = re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?")
 
 
 class Shown(NamedTuple):
@@ -48,8 +50,9 @@ def parse(text: str) -> Shown | None:
 
 
 def hide(text: str) -> str:
-    """The text without the secrets of the tokens in it."""
-    return _ANY.sub(HIDDEN, text) if "rms_" in text else text
+    """The text without the secrets of the tokens in it, and without what people sign in with."""
+    text = _ANY.sub(HIDDEN, text) if "rms_" in text else text
+    return _JWT.sub("[hidden]", text) if "eyJ" in text else text
 
 
 def _hash(secret: str) -> bytes:

@@ -86,17 +86,6 @@ SCHEMES: dict[str, dict[str, Any]] = {
         "flows": {"password": {"tokenUrl": "/api/login", "scopes": {}}},
     },
 }
-# RFC 6749, 4.3.2.
-_LOGIN_FORM = {
-    "title": "LoginForm",
-    "type": "object",
-    "required": ["username", "password"],
-    "properties": {
-        "grant_type": {"type": "string", "const": "password"},
-        "username": {"type": "string", "minLength": 1, "maxLength": 255},
-        "password": {"type": "string", "format": "password", "minLength": 1, "maxLength": 1024},
-    },
-}
 _BODIES: dict[str, type[BaseModel]] = {
     "Report": Report,
     "LegacyReport": LegacyReport,
@@ -129,10 +118,14 @@ def body(name: str) -> dict[str, Any]:
 
 
 def login_body() -> dict[str, Any]:
-    """The two bodies that sign somebody in."""
+    """The two bodies that sign somebody in; the form is that of RFC 6749, 4.3.2."""
     made = body("LoginIn")
     example = {"grant_type": "password", "username": "ann", "password": "a long password"}
-    form = {"schema": _LOGIN_FORM, "example": example}
+    fields = LoginIn.model_json_schema()["properties"]
+    properties = {"grant_type": {"type": "string", "const": "password"}, "username": fields["user"]}
+    properties["password"] = fields["password"]
+    schema = {"title": "LoginForm", "type": "object", "required": ["username", "password"], "properties": properties}
+    form = {"schema": schema, "example": example}
     made["requestBody"]["content"]["application/x-www-form-urlencoded"] = form
     return made
 

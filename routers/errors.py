@@ -22,6 +22,8 @@ from routers.deps import state_of
 logger = logging.getLogger("routers.refusals")
 
 MAX_ERRORS = 10
+# What the log keeps of a name, which is perhaps no name.
+MAX_SHOWN = 64
 AUDITED = (401, 403, 429)
 _BY_STATUS = {404: (Code.NOT_FOUND, "no such route"), 405: (Code.METHOD_NOT_ALLOWED, "method not allowed here")}
 _ITEM = {
@@ -88,8 +90,9 @@ def _audit_refusal(request: Request, failure: Failure, peer: str, suppressed: in
     principal = request.scope.get("principal")
     asked = {"method": request.scope["method"], "path": request.scope["path"]}
     token = principal.token.id if principal and principal.token else None
+    user = principal.name[:MAX_SHOWN] if principal and not principal.token else None
     also = {"by": actor(request), "suppressed": suppressed}
-    audit(failure.code.lower(), logging.WARNING, peer=peer, **asked, token=token, also=also)
+    audit(failure.code.lower(), logging.WARNING, peer=peer, **asked, token=token, user=user, also=also)
 
 
 async def on_failure(request: Request, failure: Exception) -> Response:

@@ -15,6 +15,7 @@ from model.people import LoginOut, LogoutOut
 from routers.answers import answer
 from routers.deps import Db, no_parameters, state_of
 from routers.docs import login_body, refusals
+from routers.errors import MAX_SHOWN
 from routers.gate import shown
 from routers.login_form import Asked, asked
 from routers.origins import check_origin, over_tls
@@ -29,8 +30,6 @@ security = logging.getLogger("security")
 router = APIRouter(tags=["access"], dependencies=[Depends(no_parameters)])
 
 COOKIE, COOKIE_PATH = "resource_monitor_refresh", "/api/login"
-# What the log keeps of a name, which is perhaps no name.
-MAX_SHOWN = 64
 
 
 @router.post(

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_every_operation_does_what_the_document_says(sqlite: Service, tmp_path: 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_document_holds_on_mysql_too(new_url: Callable[[str], str], tmp_path: Path) -> None:
-    with running(settings_for(new_url("mysql"), tmp_path)) as service:
+    with running(settings_for(new_url("mysql"), tmp_path, SECURITY_JWT_SECRET=token_hex(32))) as service:
         service.post(SAMPLE)
         # Which values are at a limit no engine has a say in: the others are the test's above.
         schemathesis(service, tmp_path, "--max-examples=12", "--phases=examples,fuzzing")

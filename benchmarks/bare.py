@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 
 from config.config import load
 from main import options
+from routers.limits import Limits
 
 BODY = (
     b'{"success": true, "resultCode": "0", "resultMessage": "container_count: 20",'
@@ -44,6 +45,19 @@ async def bare(
     await send({"type": "http.response.body", "body": BODY})
 
 
+def limited(app: Any) -> Any:  # noqa: ANN401 - ASGI applications
+    """With what the server's own protocol finds in the lifespan's state."""
+
+    async def wrapped(scope: Message, receive: Callable[[], Awaitable[Message]], send: Any) -> None:  # noqa: ANN401
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        scope["state"]["limits"] = Limits(load())
+        for _ in ("startup", "shutdown"):
+            await send({"type": f"{(await receive())['type']}.complete"})
+
+    return wrapped
+
+
 if __name__ == "__main__":
-    app: Any = framework if sys.argv[1] == "fastapi" else bare
-    uvicorn.run(app, **{**options(load()), "lifespan": "off"})
+    uvicorn.run(limited(framework if sys.argv[1] == "fastapi" else bare), **options(load()))

@@ -162,6 +162,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             refusals=Throttle(),
             oddities=Throttle(),
             limits=Limits(settings),
+            binding=asyncio.Lock(),
             started=time.monotonic(),
             methods_of=lambda path: methods_of(app, path),
         )

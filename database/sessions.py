@@ -31,11 +31,12 @@ _FIELDS = tuple(Session.__dataclass_fields__)
 
 
 def begin(connection: Connection, session: Session, user: User, password_hash: str | None = None) -> bool:
-    """Signs somebody in, unless password or leave were changed since `user` was read.
+    """Signs somebody in, unless password, role or leave were changed since `user` was read.
 
     `password_hash`: the same password, hashed anew. Sessions that are long over go.
     """
-    same = (users.c.id == user.id, users.c.password_hash == user.password_hash, users.c.disabled_at.is_(None))
+    same = [users.c[name] == getattr(user, name) for name in ("id", "password_hash", "role")]
+    same.append(users.c.disabled_at.is_(None))
     if connection.execute(select(users.c.id).where(*same).with_for_update()).first() is None:
         return False
     if password_hash:

@@ -1,5 +1,6 @@
 """What handlers may ask for, each named once."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
@@ -41,6 +42,7 @@ class State(TypedDict):
     refusals: Throttle
     oddities: Throttle
     limits: Limits
+    binding: asyncio.Lock
     started: float
     methods_of: Callable[[str], set[str]]
 

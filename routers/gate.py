@@ -1,6 +1,8 @@
 """Who asks, told by the token or sign-in before anything of a request is read, and what that lets them do."""
 
 import logging
+import re
+from dataclasses import replace
 from functools import partial
 from typing import cast
 from urllib.parse import unquote_to_bytes
@@ -9,6 +11,7 @@ from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from database import tokens
+from database.tokens import Token
 from logger import audit
 from model.envelope import Code, Failure, unavailable
 from routers.deps import State, state_of
@@ -19,6 +22,8 @@ from services.access import Principal, authenticate, covers, from_here, may_repo
 from utils.utils import moment
 
 PRINCIPAL = "principal"
+# A token, or a JWT of those that sign in; a host may well be called platforms_1.
+SECRET = re.compile(rb"rms_[0-9a-f]{12}_|eyJ[\w-]+\.eyJ")
 HEALTH = frozenset({"/health", "/health/live"})
 
 
@@ -42,7 +47,7 @@ class Gate:
 
 def admit(scope: Scope) -> None:
     """Notes who asks. Raises UNAUTHORIZED or FORBIDDEN where tokens are asked for, before the body is read."""
-    if scope["query_string"] and b"rms_" in unquote_to_bytes(scope["query_string"]):
+    if scope["query_string"] and SECRET.search(unquote_to_bytes(scope["query_string"])):
         raise _unauthorized("a token belongs into the header Authorization, never into an address")
     state = cast("State", scope["state"])
     rules = state["settings"].security
@@ -105,13 +110,22 @@ async def check_host(request: Request, host_name: str) -> None:
     token = principal.token if principal else None
     if token is None:
         return
-    good = may_report(token, host_name)
-    if good and token.binding == "first" and token.host_name is None:
-        bound = await written(request, partial(tokens.bind, id_=token.id, host_name=host_name))
-        state_of(request)["database"].credentials.bound(token.id, bound or "")
-        good = bound == host_name
-    if not good:
+    if token.binding == "first" and token.host_name is None:
+        token = await _bound(request, token, host_name)
+    if not may_report(token, host_name):
         _spoofed(request, token.id, host_name)
+
+
+async def _bound(request: Request, token: Token, host_name: str) -> Token:
+    """The token, bound to its first host: once, however many reports of a batch come with it."""
+    credentials = state_of(request)["database"].credentials
+    async with state_of(request)["binding"]:
+        token = credentials.find(token.id) or token
+        if token.host_name is None:
+            bound = await written(request, partial(tokens.bind, id_=token.id, host_name=host_name))
+            token = replace(token, host_name=bound or "")  # "": it was revoked just now, and is good for no host
+            credentials.bound(token.id, token.host_name or "")
+        return token
 
 
 def _spoofed(request: Request, token_id: str, host_name: str) -> None:

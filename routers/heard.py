@@ -7,7 +7,7 @@ from pydantic_core import to_json
 
 from database.quarantine import Refused
 from database.rows import Stored
-from model.envelope import Failure
+from model.envelope import Code, Failure
 from model.schemas import Report
 from routers.deps import state_of
 from routers.gate import PRINCIPAL
@@ -41,7 +41,7 @@ def refused(request: Request, raw: object, failure: Failure, report: Report | No
         path, why = request.scope["path"], (failure.code, failure.message)
         one = Refused(moment(now), path, name, _address(request), _token_id(request), *why, len(body), fitting(body))
         state["quarantine"].put(one)
-    if name:
+    if name and failure.code is not Code.FORBIDDEN:  # then it is another's, who only bore this name
         state["agents"].refused(name, failure.code, now)
 
 

@@ -114,7 +114,8 @@ async def list_host_containers(
 async def delete_host(request: Request, host_id: HostId, db: Db) -> Response:
     """Forgets a decommissioned host and frees its name; its rows go in the background.
 
-    Only from the server's own machine, and not from a web page. `python manage.py host delete NAME` always works.
+    For admins; while no token is asked for, from the server's own machine alone and not from a web page.
+    `python manage.py host delete NAME` always works.
     """
     allow(request)
     now = db.clock.now()

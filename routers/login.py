@@ -195,7 +195,7 @@ def _over(request: Request) -> Failure:
 
 
 def _locked(request: Request, attempt: Attempt, wait_s: int) -> Failure:
-    if state_of(request)["refusals"].allow(("login_locked", attempt)) is not None:
+    if state_of(request)["refusals"].allow(("login_locked", attempt.network)) is not None:
         _tell(request, "login_locked", attempt.name, logging.WARNING, wait_s=wait_s)
     headers = {"Retry-After": str(wait_s), "Cache-Control": "no-store"}
     return Failure(Code.RATE_LIMITED, "too many wrong passwords; try again later", headers=headers)

@@ -13,6 +13,7 @@ from model.operations import QuarantinedOut, QuarantinedWhole
 from model.queries import MAX_ID
 from model.schemas import StoredOut
 from routers.answers import answer
+from routers.audits import audited
 from routers.deps import Db, no_parameters, state_of
 from routers.docs import refusals
 from routers.gate import admins
@@ -79,7 +80,13 @@ async def replay_quarantined(request: Request, refused_id: RefusedId, db: Db) ->
 
     What is wrong with its fields is refused again.
     """
-    row = await _found(db, refused_id)
+    with audited(request, "report_replayed", refused=refused_id) as told:
+        row = await _found(db, refused_id)
+        told.update(host=row.host_name)
+        return await _replayed(request, db, row)
+
+
+async def _replayed(request: Request, db: Db, row: Record) -> Response:
     if row.body is None:
         raise Failure(Code.VALIDATION, "its body was too large to be kept")
     report = parse(MODELS[row.path], request, row.body)
@@ -87,8 +94,8 @@ async def replay_quarantined(request: Request, refused_id: RefusedId, db: Db) ->
     if age_s > MAX_AGE_S:
         raise Failure(Code.VALIDATION, "it is older than a report may be")
     aged = report.model_copy(update={"age_s": age_s})
-    stored = await state_of(request)["writer"].submit(aged, f"quarantine-{refused_id}")
-    await written(request, partial(quarantine.replayed, id_=refused_id, now=moment(db.clock.now())))
+    stored = await state_of(request)["writer"].submit(aged, f"quarantine-{row.id}")
+    await written(request, partial(quarantine.replayed, id_=row.id, now=moment(db.clock.now())))
     return reply(request, aged, stored)
 
 

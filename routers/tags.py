@@ -28,7 +28,8 @@ router = APIRouter(prefix="/api/hosts", tags=["hosts"])
 async def put_host_tags(request: Request, host_id: HostId) -> Response:
     """Gives a host these tags and no others: the words by which lists may be filtered.
 
-    Only from the server's own machine, and not from a web page. `python manage.py host tag` always works.
+    For admins; while no token is asked for, from the server's own machine alone and not from a web page.
+    `python manage.py host tag` always works.
     """
     allow(request)
     with audited(request, "tags_put", host_id=host_id) as told:

@@ -71,11 +71,9 @@ class Agents:
 
     def take(self) -> Iterator[list[Heard]]:
         """What was heard since this was asked last, in portions."""
-        heard = [_heard(host) for host in self._hosts.values() if host.reports or host.repeats or host.refused]
-        for host in self._hosts.values():
-            host.reports = host.repeats = host.gaps = host.refused = 0
-            host.last_refusal = host.refused_at = None
-        yield from (heard[start : start + PORTION] for start in range(0, len(heard), PORTION))
+        hosts = [host for host in self._hosts.values() if host.reports or host.repeats or host.refused]
+        for start in range(0, len(hosts), PORTION):  # each when it is asked for: all at once would hold the event loop
+            yield [_taken(host) for host in hosts[start : start + PORTION]]
 
 
 def _measure(host: _Host, passed_s: float) -> None:
@@ -87,6 +85,13 @@ def _measure(host: _Host, passed_s: float) -> None:
         host.gaps += 1
     else:
         host.usual_s = passed_s if usual is None else usual + (passed_s - usual) / SHARE
+
+
+def _taken(host: _Host) -> Heard:
+    heard = _heard(host)
+    host.reports = host.repeats = host.gaps = host.refused = 0
+    host.last_refusal = host.refused_at = None
+    return heard
 
 
 def _heard(host: _Host) -> Heard:

@@ -226,6 +226,23 @@ def test_t38_a_token_in_an_address_is_refused_and_not_logged(guard: Guarded, pat
     assert guard.admin.split("_")[2] not in guard.service.log
 
 
+@pytest.mark.parametrize("word", ["alarms_1", "forms_api", "rms_", "rms_0123456789ab", "eyJ"])
+def test_t38_a_name_that_is_no_token_may_be_searched_for(guard: Guarded, word: str) -> None:
+    assert guard.get(f"/api/hosts?q={word}", guard.admin).status_code == 200
+
+
+def test_t38_a_sign_in_in_an_address_is_refused_as_well(guard: Guarded) -> None:
+    refused(guard.get("/api/hosts?q=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.x", guard.admin), 401, "UNAUTHORIZED")
+
+
+def test_t2_an_unbound_token_is_bound_by_one_statement_of_a_batch(guard: Guarded) -> None:
+    token = bearer(guard.token("--scope", "ingest", "--first-host"))
+    before = guard.service.sql("SELECT number FROM access_revision")[0][0]
+    batch = {"reports": [report("t2-many") for _ in range(30)]}
+    assert guard.service.post(batch, "/api/resources/batch", **token).status_code == 200
+    assert guard.service.sql("SELECT number FROM access_revision") == [(before + 1,)]
+
+
 def test_a_preflight_needs_no_token(guard: Guarded) -> None:
     headers = {"Origin": "http://dashboard.example", "Access-Control-Request-Method": "GET"}
     headers["Access-Control-Request-Headers"] = "authorization"

@@ -72,6 +72,12 @@ def test_reports_repeats_and_refusals_are_counted(observing: Guarded) -> None:
     agent_of(service, "counted", reports=4, last_refusal="KEY_MISMATCH")
 
 
+def test_t2_a_token_for_another_host_spoils_nobodys_figures(guard: Guarded) -> None:
+    guard.service.post(report("spoiled"), **guard.ingest("spoiled"))
+    refused(guard.service.post(report("spoiled"), **guard.ingest("spoiler")), 403, "FORBIDDEN")
+    assert guard.service.state["agents"]._hosts["spoiled"].refused == 0
+
+
 def test_pages_go_on_where_the_last_one_ended(observing: Guarded) -> None:
     service = observing.service
     service.post({"reports": [report(f"paged-{number}") for number in range(5)]}, "/api/resources/batch")

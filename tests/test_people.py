@@ -294,8 +294,26 @@ def test_t39_a_success_and_an_attempt_that_came_to_nothing_do_not_count() -> Non
 def test_t39_many_names_do_not_fill_the_memory() -> None:
     lockout = Lockout()
     for number in range(10_100):
-        lockout.begin(attempt_of(f"{number}", "192.0.2.1"), NOW)
+        lockout.begin(attempt_of(f"{number}", f"192.0.{number // 50}.1"), NOW)
     assert len(lockout._failures) == 10_000
+
+
+def test_t39_fifty_failures_of_any_names_lock_an_address() -> None:
+    """Or whoever has a list of names would try five passwords of each, and a flood of names free one that is locked."""
+    lockout = Lockout()
+    tries = [lockout.begin(attempt_of(f"{number}", "192.0.2.1"), NOW) for number in range(50)]
+    assert tries == [None] * 50
+    assert lockout.begin(attempt_of("ann", "192.0.2.1"), NOW) == 900
+    assert lockout.begin(attempt_of("ann", "192.0.2.2"), NOW) is None
+    assert lockout.begin(attempt_of("ann", "192.0.2.1"), NOW + timedelta(minutes=15)) is None
+
+
+def test_t39_an_attempt_that_came_to_nothing_leaves_nothing_behind() -> None:
+    lockout = Lockout()
+    for number in range(100):
+        assert lockout.begin(attempt_of(f"{number}", "192.0.2.1"), NOW) is None
+        lockout.undecided(attempt_of(f"{number}", "192.0.2.1"))
+    assert len(lockout._failures) == 0
 
 
 # The command

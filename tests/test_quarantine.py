@@ -107,6 +107,7 @@ def test_a_report_for_another_host_is_stored_when_an_admin_says_so(guard: Guarde
         assert stored(answer)["containers_count"] == 1
         assert ("idempotent-replayed" in answer.headers) is repeat
     assert guard.get(f"{PATH}/{one['id']}", guard.admin).json()["data"]["replayed_at"]
+    until(lambda: service.log.count("report_replayed by=token:") == 2)
     assert service.sql("SELECT COUNT(*) FROM containers WHERE container_name = 'web'") == [(1,)]
 
 

@@ -9,12 +9,13 @@ from fastapi import Request
 
 from logger import audit
 from model.envelope import Failure
+from routers.clients import peer_of, principal_of
 
 
 def actor(request: Request) -> str | None:
     """Who asks, by the token or the sign-in that was shown; None if none was, or none is asked for."""
-    principal = request.scope.get("principal")
-    return str(principal.key) if principal else None
+    principal = principal_of(request.scope)
+    return principal.key if principal else None
 
 
 @contextmanager
@@ -23,8 +24,7 @@ def audited(request: Request, name: str, /, **fields: object) -> Iterator[dict[s
 
     Only behind `allow`: what it refuses has its own line, of which there are not too many.
     """
-    peer = request.client.host if request.client else None
-    told: dict[str, Any] = {"by": actor(request) or "local", "peer": peer, **fields}
+    told: dict[str, Any] = {"by": actor(request) or "local", "peer": peer_of(request.scope), **fields}
     try:
         yield told
     except BaseException as error:

@@ -7,11 +7,25 @@ from functools import lru_cache
 from starlette.types import Scope
 
 from routers.headers import text, values
+from services.access import Principal
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Client = tuple[str, int]
+# Where the gate notes who asks.
+PRINCIPAL = "principal"
 # What is remembered of whether addresses are proxies'.
 _KNOWN = 4096
+
+
+def peer_of(scope: Scope) -> str | None:
+    """The client's address; a Unix socket shows none."""
+    return scope["client"][0] if scope.get("client") else None
+
+
+def principal_of(scope: Scope) -> Principal | None:
+    """Who asks, as the gate noted it; None: nobody that is known, or it is not asked for."""
+    principal: Principal | None = scope.get(PRINCIPAL)
+    return principal
 
 
 class Proxies:

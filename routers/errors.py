@@ -17,6 +17,7 @@ from model.fields import MESSAGES
 from model.history import METRICS
 from routers.answers import refusal
 from routers.audits import actor
+from routers.clients import peer_of, principal_of
 from routers.deps import state_of
 
 logger = logging.getLogger("routers.refusals")
@@ -66,7 +67,7 @@ def _shown(error: Any) -> dict[str, Any]:  # noqa: ANN401 - Pydantic's error dic
 
 def log_refusal(request: Request, failure: Failure) -> None:
     """One WARNING a minute for each client and code, without the body; the rest is counted."""
-    peer = request.client.host if request.client else "-"
+    peer = peer_of(request.scope) or "-"
     suppressed = state_of(request)["refusals"].allow((peer, failure.code))
     if suppressed is None:
         return
@@ -87,7 +88,7 @@ def log_refusal(request: Request, failure: Failure) -> None:
 
 
 def _audit_refusal(request: Request, failure: Failure, peer: str, suppressed: int) -> None:
-    principal = request.scope.get("principal")
+    principal = principal_of(request.scope)
     asked = {"method": request.scope["method"], "path": request.scope["path"]}
     token = principal.token.id if principal and principal.token else None
     user = principal.name[:MAX_SHOWN] if principal and not principal.token else None

@@ -14,6 +14,7 @@ from database import tokens
 from database.tokens import Token
 from logger import audit
 from model.envelope import Code, Failure, unavailable
+from routers.clients import PRINCIPAL, peer_of, principal_of
 from routers.deps import State, state_of
 from routers.errors import on_failure
 from routers.headers import text, values
@@ -21,7 +22,6 @@ from routers.writes import written
 from services.access import Principal, authenticate, covers, from_here, may_report, needed, signed_in
 from utils.utils import moment
 
-PRINCIPAL = "principal"
 # A token, or a JWT of those that sign in; a host may well be called platforms_1.
 SECRET = re.compile(rb"rms_[0-9a-f]{12}_|eyJ[\w-]+\.eyJ")
 HEALTH = frozenset({"/health", "/health/live"})
@@ -60,8 +60,7 @@ def admit(scope: Scope) -> None:
 
 def _count(scope: Scope, state: State, principal: Principal | None) -> None:
     """Who is known counts by themselves: a fleet may sit behind one address."""
-    address = scope["client"][0] if scope["client"] else None
-    if failure := state["limits"].too_often(principal.key if principal else address):
+    if failure := state["limits"].too_often(principal.key if principal else peer_of(scope)):
         raise failure
 
 
@@ -106,7 +105,7 @@ def _unauthorized(message: str, error: str = "") -> Failure:
 
 async def check_host(request: Request, host_name: str) -> None:
     """Raises FORBIDDEN if the token is good for other hosts alone; binds one that is to be bound to its first host."""
-    principal: Principal | None = request.scope.get(PRINCIPAL)
+    principal = principal_of(request.scope)
     token = principal.token if principal else None
     if token is None:
         return
@@ -129,7 +128,7 @@ async def _bound(request: Request, token: Token, host_name: str) -> Token:
 
 
 def _spoofed(request: Request, token_id: str, host_name: str) -> None:
-    peer, state = request.client.host if request.client else None, state_of(request)
+    peer, state = peer_of(request.scope), state_of(request)
     suppressed = state["refusals"].allow((peer, token_id, "host_spoof"))
     if suppressed is not None:
         also = {"by": f"token:{token_id}", "suppressed": suppressed}
@@ -145,10 +144,9 @@ async def admins(request: Request) -> None:
 
 def allow(request: Request) -> None:
     """Raises FORBIDDEN unless an admin asks; while no token is asked for, someone on the server's own machine."""
-    principal: Principal | None = request.scope.get(PRINCIPAL)
+    principal = principal_of(request.scope)
     if principal and covers(principal.scope, "admin"):
         return
-    peer = request.client.host if request.client else None
     enforced = state_of(request)["settings"].security.mode == "enforce"
-    if enforced or not from_here(peer, request.headers.get("origin")):
+    if enforced or not from_here(peer_of(request.scope), request.headers.get("origin")):
         raise Failure(Code.FORBIDDEN, "only with an admin's token, from the server's own machine, or by manage.py")

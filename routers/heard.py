@@ -9,8 +9,8 @@ from database.quarantine import Refused
 from database.rows import Stored
 from model.envelope import Code, Failure
 from model.schemas import Report
+from routers.clients import peer_of, principal_of
 from routers.deps import state_of
-from routers.gate import PRINCIPAL
 from routers.headers import values
 from services.agents import Sign
 from services.quarantine import FOR_GOOD, fitting, name_in
@@ -46,11 +46,11 @@ def refused(request: Request, raw: object, failure: Failure, report: Report | No
 
 
 def _address(request: Request) -> str:
-    return request.scope["client"][0] if request.scope.get("client") else ""
+    return peer_of(request.scope) or ""
 
 
 def _token_id(request: Request) -> str | None:
-    principal = request.scope.get(PRINCIPAL)
+    principal = principal_of(request.scope)
     return principal.token.id if principal and principal.token else None
 
 

@@ -13,6 +13,7 @@ from logger import audit, event
 from model.envelope import Code, Envelope, Failure, ok
 from model.people import LoginOut, LogoutOut
 from routers.answers import answer
+from routers.clients import peer_of
 from routers.deps import Db, no_parameters, state_of
 from routers.docs import login_body, refusals
 from routers.errors import MAX_SHOWN
@@ -210,4 +211,4 @@ def _refused() -> dict[str, str]:
 
 
 def _peer(request: Request) -> str | None:
-    return request.client.host if request.client else None
+    return peer_of(request.scope)

@@ -14,7 +14,7 @@ from config.config import Settings
 from logger import event, request_id
 from model.envelope import Code, Failure
 from routers.answers import refusal
-from routers.clients import Proxies, host_of
+from routers.clients import Proxies, host_of, peer_of
 from routers.errors import Bugs, log_refusal
 from routers.headers import values
 from routers.protocol import MAX_HEADER_BYTES, MAX_HEADERS, MAX_LINE_BYTES, REFUSED, malformed, too_large
@@ -126,7 +126,7 @@ class _Exchange:
             return
         route = getattr(scope.get("route"), "path", None) or scope["path"]
         took = (time.perf_counter() - self._began) * 1000
-        peer = scope["client"][0] if scope.get("client") else None
+        peer = peer_of(scope)
         status = self.status or "aborted"
         logger.log(level, event("request", method=scope["method"], route=route, status=status, ms=took, peer=peer))
 

@@ -11,8 +11,8 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 
 from config.config import load
-from main import options
 from routers.limits import Limits
+from routers.serving import options
 
 BODY = (
     b'{"success": true, "resultCode": "0", "resultMessage": "container_count: 20",'

@@ -16,7 +16,10 @@ from benchmarks.machine import described
 from tests.programs import program
 
 ROUNDS, WARM_UP_S, SECONDS = 3, 2, 5
-SERVE = "import main; from database import dialect_sqlite_json as json; {}; main.serve(main.settings_in_force)"
+SERVE = (
+    "import main; from routers import serving; from database import dialect_sqlite_json as json; {}; "
+    "serving.serve(main.app, main.settings_in_force)"
+)
 # Settings are read at import, the rest when the server starts: what is changed in between holds for the whole run.
 WAYS = {
     "as shipped": "pass",

@@ -27,9 +27,10 @@ from database.database import Database
 from database.dialect import Role
 from database.dialect_mysql import MySql
 from database.rows import Prepared, Stored, prepare
-from main import create_app, options
+from main import create_app
 from model.schemas import Report
 from routers.protocol import Protocol
+from routers.serving import options
 from services.oddities import oddities
 from tests.service import settings_for
 

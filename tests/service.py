@@ -16,7 +16,8 @@ from sqlalchemy import Engine, text
 
 from config.config import ROOT, Settings, load
 from database.dialect import Role, dialect_for
-from main import create_app, options
+from main import create_app
+from routers.serving import options
 from tests import canary
 from tests.processes import free_port
 

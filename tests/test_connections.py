@@ -10,10 +10,10 @@ import pytest
 import uvicorn
 
 from config.config import load
-from main import options
 from routers import limits
 from routers.bodies import FREE_BYTES
 from routers.limits import BODIES_BYTES, Budget, Connections
+from routers.serving import options
 from tests.intake import Wire, refused, stored, until, unwritten
 from tests.logs import Reader
 from tests.raw import answers, connect, posted, received

@@ -14,10 +14,10 @@ from database.database import STALE_S
 from database.dialect import Role, dialect_for
 from database.faults import LEAVE_SERVER
 from database.writer import ACK_TIMEOUT_S, AWAY_S, MAX_BATCH_BYTES, STOP_S
-from main import DRAIN_S, KEEP_ALIVE_S, WORKER_START_S
 from manage import cli
 from routers import bodies
 from routers.protocol import RECEIVE_TIMEOUT_S
+from routers.serving import DRAIN_S, KEEP_ALIVE_S, WORKER_START_S
 from tests.deployed import (
     DEPLOY,
     compose,

@@ -6,9 +6,9 @@ import httpx
 import pytest
 import uvicorn
 
-from main import options
 from routers import protocol
 from routers.protocol import Protocol
+from routers.serving import options
 from tests.envelopes import envelope
 from tests.logs import wait_until
 from tests.processes import free_port

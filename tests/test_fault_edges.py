@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from main import FLAGS
 from routers.bodies import FREE_BYTES
 from routers.limits import BODIES_BYTES
+from routers.serving import FLAGS
 from tests import raw
 from tests.fault_table import note
 from tests.fleet import Fleet

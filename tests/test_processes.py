@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from config.config import ROOT
 from database.dialect import Role, dialect_for
-from main import FLAGS
+from routers.serving import FLAGS
 from tests.elapsed import within
 from tests.processes import free_port
 from tests.programs import MAIN, Program, program, uvicorn, wait_for

@@ -11,8 +11,8 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from config.config import ROOT, ConfigError
-from main import options
 from routers import tls
+from routers.serving import options
 from tests.processes import free_port
 from tests.programs import MAIN, Program, program, uvicorn, wait_for
 from tests.raw import connect

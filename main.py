@@ -26,10 +26,12 @@ from routers import (
     docs,
     errors,
     events,
+    fleet,
     history,
     hosts,
     login,
     operations,
+    pages,
     quarantine,
     resources,
     serving,
@@ -42,6 +44,7 @@ from routers.deps import State
 from routers.express import Service
 from routers.limits import Limits, accept_calmly
 from services.agents import Agents
+from services.fleet import Fleet
 from services.jobs import Jobs
 from services.people import People
 from services.quarantine import Quarantine
@@ -98,6 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
         hosts,
         tags,
         containers,
+        fleet,
         history,
         events,
         diff,
@@ -107,6 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
         quarantine,
         login,
         operations,
+        pages,
     ):
         app.include_router(noun.router)
     docs.mount(app, docs=settings.app.docs)
@@ -139,6 +144,7 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             agents=heard,
             quarantine=refused,
             storage=Storage(settings, database),
+            fleet=Fleet(database),
             people=people,
             refusals=Throttle(),
             oddities=Throttle(),

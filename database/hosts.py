@@ -90,7 +90,7 @@ def hide(connection: Connection, host_id: int, now: int) -> bool:
     return connection.execute(statement.values(deleted_at=moment(now), host_name=None)).rowcount > 0
 
 
-_PRESENT = and_(hosts.c.deleted_at.is_(None), hosts.c.sampled_at.is_not(None))
+PRESENT = and_(hosts.c.deleted_at.is_(None), hosts.c.sampled_at.is_not(None))
 # Without the columns of our own housekeeping: the driver makes a value of each, for every host of a page.
 _HIDDEN = ("created_at", "deleted_at", "interval_s", "expected_by", "dark_since", "ledger_at", *HOST_DETAILS)
 _MOMENTS = {"get_datetime": local, "last_seen": utc, "sampled_at": utc}
@@ -159,7 +159,7 @@ def _conditions(query: HostQuery, presence: Presence) -> list[ColumnElement[bool
     }
     values = {name: getattr(query, name) for name in asked}
     of_columns = (asked[name](value) for name, value in values.items() if value is not None)
-    return [_PRESENT, *of_columns, *tags.has_all(query.tag)]
+    return [PRESENT, *of_columns, *tags.has_all(query.tag)]
 
 
 def _has_container(column: str, value: str) -> ColumnElement[bool]:
@@ -170,12 +170,12 @@ def _has_container(column: str, value: str) -> ColumnElement[bool]:
 
 def get(connection: Connection, host_id: int, presence: Presence) -> Record | None:
     """One host that has reported."""
-    return connection.execute(_shown(presence).where(_PRESENT, hosts.c.id == host_id)).one_or_none()
+    return connection.execute(_shown(presence).where(PRESENT, hosts.c.id == host_id)).one_or_none()
 
 
 def has_reported(connection: Connection, host_id: int) -> bool:
     """Whether there is such a host."""
-    return connection.scalar(select(hosts.c.id).where(_PRESENT, hosts.c.id == host_id)) is not None
+    return connection.scalar(select(hosts.c.id).where(PRESENT, hosts.c.id == host_id)) is not None
 
 
 def rename(connection: Connection, host_id: int, name: str) -> None:

@@ -42,12 +42,13 @@ def listing(request: Request, page: Page, shown: Callable[[Record], dict[str, ob
         headers["X-Total-Count"] = str(page.total)
     if page.cursor:
         headers["Link"] = f'<{_next(request, page.cursor)}>; rel="next"'
-    if _unchanged(request, headers["ETag"]):
+    if unchanged(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return answer(body, headers=headers)
 
 
-def _unchanged(request: Request, tag: str) -> bool:
+def unchanged(request: Request, tag: str) -> bool:
+    """Whether the client has what this tag stands for."""
     known = ",".join(request.headers.getlist("if-none-match"))
     return any(candidate.strip().removeprefix("W/") in (tag, "*") for candidate in known.split(","))
 

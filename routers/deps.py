@@ -17,6 +17,7 @@ from logger import Throttle
 from model.envelope import Code, Failure
 from routers.limits import Limits
 from services.agents import Agents
+from services.fleet import Fleet
 from services.jobs import Jobs
 from services.people import People
 from services.quarantine import Quarantine
@@ -38,6 +39,7 @@ class State(TypedDict):
     agents: Agents
     quarantine: Quarantine
     storage: Storage
+    fleet: Fleet
     people: People
     refusals: Throttle
     oddities: Throttle

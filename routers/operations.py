@@ -1,6 +1,5 @@
 """For those who keep the server running: its health, its settings, and the page at its root."""
 
-import html
 import time
 from typing import Annotated, Any
 
@@ -11,7 +10,8 @@ from model.envelope import Code, Envelope, failed, ok
 from model.operations import HealthOut, LiveOut, ServiceOut, SettingOut
 from routers.answers import answer
 from routers.deps import Config, state_of
-from routers.docs import page, refusals
+from routers.docs import refusals
+from routers.pages import shell
 from utils.utils import SECOND, local_second
 
 router = APIRouter(tags=["operations"])
@@ -98,25 +98,10 @@ def _links(settings: Settings) -> dict[str, str]:
 
 
 @router.get("/", operation_id="root", response_model=Envelope[ServiceOut], responses=refusals())
-async def root(request: Request, settings: Config, health: Health) -> Response:
-    """What this service is; a browser gets a page."""
-    links = _links(settings)
+async def root(request: Request, settings: Config) -> Response:
+    """What this service is; a browser gets the dashboard."""
     if "text/html" in request.headers.get("accept", ""):
-        return _page(settings, health, links)
+        return shell(request, settings, "fleet")
     app = settings.app
-    body = ok({"name": app.title, "version": app.version, "description": app.description, "links": links})
+    body = ok({"name": app.title, "version": app.version, "description": app.description, "links": _links(settings)})
     return answer(body, headers={"Vary": "Accept"})
-
-
-def _page(settings: Settings, health: dict[str, Any], links: dict[str, str]) -> Response:
-    database = health["database"]
-    words = {
-        "title": settings.app.title,
-        "description": settings.app.description,
-        "version": settings.app.version,
-        "state": health["status"],
-        "database": f"{database['engine']} {database['version'] or ''} ({database['status']})",
-    }
-    escaped = {name: html.escape(word) for name, word in words.items()}
-    items = "".join(f'<li><a href="{address}">{name}</a></li>' for name, address in links.items())
-    return page("home.html", **escaped, links=items)

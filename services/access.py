@@ -16,8 +16,9 @@ Need = Literal["nothing", "ingest", "read", "admin"]
 SIGN_IN = frozenset({"/api/login", "/api/login/refresh", "/api/logout"})
 INTAKE = frozenset({"/api/resources", "/monitor_info", "/api/resources/batch"})
 # Health for balancers, pages without data, and the API's description: no number of the fleet is in them.
-OPEN = frozenset({"/health", "/health/live", "/docs", "/redoc", "/openapi.json", "/favicon.ico"})
-OPEN_FOLDERS = ("/static/", "/docs-assets/")
+PAGES = frozenset({"/containers", "/events", "/compare", "/agents", "/storage", "/login"})
+OPEN = PAGES | {"/health", "/health/live", "/docs", "/redoc", "/openapi.json", "/favicon.ico"}
+OPEN_FOLDERS = ("/static/", "/docs-assets/", "/assets/", "/hosts/")
 SCOPES = {"viewer": "read", "admin": "admin"}
 ADMINS = ("/config", "/api/tokens", "/api/agents")
 # Whoever shows no known token costs the same time as one with a wrong secret: the comparison is made all the same.

@@ -1,0 +1,119 @@
+// Asks this server's API: envelopes in, data out. Knows the token of whoever looks, and looks again at a pace.
+
+const TOKEN = "resource-monitor-token";
+
+/** An answer other than success, or none at all (`status` 0). */
+export class Refusal extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** A sign-in lasts as long as the tab; a wall screen's read token as long as the browser. */
+export const token = {
+  get: () => sessionStorage.getItem(TOKEN) ?? localStorage.getItem(TOKEN),
+  signedIn: (value) => sessionStorage.setItem(TOKEN, value),
+  keep: (value) => localStorage.setItem(TOKEN, value),
+  forget() {
+    sessionStorage.removeItem(TOKEN);
+    localStorage.removeItem(TOKEN);
+  },
+};
+
+async function send(method, address, { body, headers, signal } = {}) {
+  const shown = token.get();
+  const sent = { Accept: "application/json", ...(shown && { Authorization: `Bearer ${shown}` }), ...headers };
+  if (body !== undefined) sent["Content-Type"] = "application/json";
+  const options = { method, headers: sent, signal, body: body === undefined ? undefined : JSON.stringify(body) };
+  try {
+    return await fetch(address, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refusal(0, "UNREACHABLE", error.message);
+  }
+}
+
+/** Gets another sign-in by the cookie; false if there is none. */
+export async function refresh() {
+  const answer = await fetch("/api/login/refresh", { method: "POST" }).catch(() => null);
+  if (!answer?.ok) return false;
+  token.signedIn((await answer.json()).data.access_token);
+  return true;
+}
+
+/** Leads to the page that signs people in, and from there back to here. */
+export function signIn() {
+  if (location.pathname === "/login") return;
+  location.replace(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+}
+
+async function answered(method, address, options) {
+  let answer = await send(method, address, options);
+  if (answer.status !== 401) return answer;
+  if (!token.get() || sessionStorage.getItem(TOKEN)) {
+    if (await refresh()) answer = await send(method, address, options);
+  }
+  if (answer.status === 401 && options?.lead !== false) signIn();
+  return answer;
+}
+
+/** An address with parameters; those without a value are left out. */
+export function address(path, parameters = {}) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const query = new URLSearchParams(given.flatMap(([name, value]) => [value].flat().map((one) => [name, one])));
+  return given.length ? `${path}?${query}` : path;
+}
+
+/** Asks; gives `{data, message, headers}`, or null for what is unchanged (304). Throws a Refusal. */
+export async function ask(method, path, parameters, options) {
+  const answer = await answered(method, address(path, parameters), options);
+  if (answer.status === 304) return null;
+  if (answer.status === 204) return { data: null, message: "", headers: answer.headers };
+  const envelope = await answer.json().catch(() => null);
+  if (!envelope?.success) {
+    throw new Refusal(answer.status, envelope?.resultCode ?? "UNKNOWN", envelope?.resultMessage ?? answer.statusText);
+  }
+  return { data: envelope.data, message: envelope.resultMessage, headers: answer.headers };
+}
+
+/** What is at a path. */
+export const get = async (path, parameters, options) => (await ask("GET", path, parameters, options)).data;
+
+const WAIT_MOST_S = 60;
+const watchers = new Set();
+
+/** Calls back with `{at, error}` whenever some page's data was fetched, or was not. */
+export const watch = (watcher) => watchers.add(watcher);
+const tell = (news) => watchers.forEach((watcher) => watcher(news));
+
+/**
+ * Does some work now and then every so many seconds, but not in a tab that nobody sees, and more seldom while the server
+ * is away. Gives a function that does it at once.
+ */
+export function every(seconds, work) {
+  let timer = null;
+  let failures = 0;
+  let running = null;
+  async function run() {
+    clearTimeout(timer);
+    try {
+      await work();
+      failures = 0;
+      tell({ at: Date.now(), error: null });
+    } catch (error) {
+      failures += 1;
+      tell({ at: null, error });
+    }
+    const wait = failures ? Math.min(seconds * 2 ** failures, Math.max(WAIT_MOST_S, seconds)) : seconds;
+    timer = document.hidden ? null : setTimeout(now, wait * 1000);
+  }
+  function now() {
+    running ??= run().finally(() => (running = null));
+    return running;
+  }
+  document.addEventListener("visibilitychange", () => document.hidden || timer || now());
+  now();
+  return now;
+}

@@ -1,0 +1,121 @@
+// Charts of the past, drawn by Plotly, which is fetched only by the pages that have one.
+
+import { t } from "./words.js";
+
+const address = document.querySelector('meta[name="charts"]').content;
+let plotly = null;
+
+/** The library, fetched once. */
+export function library() {
+  plotly ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = address;
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => reject(new Error(t("chart.missing")));
+    document.head.append(script);
+  });
+  return plotly;
+}
+
+const STEPS_S = { m: 60, h: 3_600, d: 86_400 };
+
+/** The length of a step in ms; 0 for samples as they came. */
+export const stepOf = (step) => (step === "raw" ? 0 : Number(step.slice(0, -1)) * STEPS_S[step.at(-1)] * 1000);
+
+/** A series as columns, with a hole wherever a step is absent: a gap is drawn as a gap. */
+export function columns(points, metric, step) {
+  const length = stepOf(step);
+  const made = { t: [], avg: [], min: [], max: [], samples: [] };
+  let before = null;
+  for (const point of points) {
+    const at = Date.parse(point.t);
+    if (before !== null && length && at - before > length * 1.5) {
+      made.t.push(new Date(before + length));
+      for (const name of ["avg", "min", "max", "samples"]) made[name].push(null);
+    }
+    made.t.push(new Date(at));
+    for (const name of ["avg", "min", "max"]) made[name].push(point[metric]?.[name] ?? null);
+    made.samples.push(point.samples);
+    before = at;
+  }
+  return made;
+}
+
+/** The colours of the theme that is on. */
+function theme() {
+  const probe = document.createElement("i");
+  document.body.append(probe);
+  const resolved = (name) => {
+    probe.style.color = `var(${name})`;
+    return getComputedStyle(probe).color;
+  };
+  const found = { text: resolved("--text"), line: resolved("--line"), marks: resolved("--mark"), series: SERIES.map(resolved) };
+  probe.remove();
+  return found;
+}
+
+const SERIES = Array.from({ length: 8 }, (_, index) => `--series-${index + 1}`);
+
+function layout(colours, unit, span) {
+  const axis = { gridcolor: colours.line, linecolor: colours.line, zerolinecolor: colours.line };
+  return {
+    margin: { l: 48, r: 12, t: 8, b: 36 },
+    height: 260,
+    paper_bgcolor: "transparent",
+    plot_bgcolor: "transparent",
+    font: { color: colours.text, family: "system-ui, sans-serif", size: 12 },
+    hovermode: "x unified",
+    showlegend: true,
+    legend: { orientation: "h", y: 1.12 },
+    dragmode: "zoom",
+    xaxis: { ...axis, type: "date", range: span.map((at) => new Date(at)) },
+    yaxis: { ...axis, title: { text: unit }, rangemode: "tozero", fixedrange: true },
+  };
+}
+
+function lines(series, colours, unit) {
+  return series.flatMap(({ name, columns: shown, band }, index) => {
+    const colour = colours.series[index % colours.series.length];
+    const common = { x: shown.t, type: "scatter", mode: "lines", connectgaps: false, legendgroup: name };
+    const average = { ...common, y: shown.avg, name, line: { color: colour, width: 1.75 }, hovertemplate: `%{y:.1f} ${unit}` };
+    if (!band) return [average];
+    const edge = { ...common, line: { width: 0 }, showlegend: false, hovertemplate: `%{y:.1f} ${unit}` };
+    const fill = colour.replace("rgb(", "rgba(").replace(")", ", 0.2)");
+    return [
+      { ...edge, y: shown.max, name: t("chart.max") },
+      { ...edge, y: shown.min, name: t("chart.min"), fill: "tonexty", fillcolor: fill },
+      average,
+    ];
+  });
+}
+
+function marks(events, colours) {
+  const shapes = events.map(({ at }) => ({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: colours.marks, width: 1, dash: "dot" } }));
+  const trace = {
+    x: events.map(({ at }) => at), y: events.map(() => 0), text: events.map(({ words }) => words), name: t("chart.events"),
+    type: "scatter", mode: "markers", marker: { symbol: "triangle-up", size: 9, color: colours.marks }, hovertemplate: "%{text}<extra></extra>",
+  };
+  return { shapes, traces: events.length ? [trace] : [] };
+}
+
+const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+
+/** What Plotly would read as markup in a name stays a name. */
+export const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+/**
+ * Draws series `[{name, columns, band}]` with events `[{at, words}]` into a node; `zoomed` is called with the two moments
+ * that a drag chose, or with null when a double click lets go of them.
+ */
+export async function chart(node, { series, events = [], unit, span, zoomed }) {
+  const Plotly = await library();
+  const colours = theme();
+  const { shapes, traces } = marks(events, colours);
+  await Plotly.react(node, [...lines(series, colours, unit), ...traces], { ...layout(colours, unit, span), shapes }, CONFIG);
+  if (!zoomed || node.zooms) return;
+  node.zooms = true;
+  node.on("plotly_relayout", (change) => {
+    if (change["xaxis.autorange"]) zoomed(null);
+    else if (change["xaxis.range[0]"]) zoomed([change["xaxis.range[0]"], change["xaxis.range[1]"]].map((at) => new Date(at)));
+  });
+}

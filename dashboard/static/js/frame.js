@@ -1,0 +1,115 @@
+// What every page has around it: the line that says how fresh it is, the switches, the keys.
+
+import { token, watch } from "./api.js";
+import { el, say } from "./dom.js";
+import { language, moment, t, zone } from "./words.js";
+
+const YEAR_S = 31_536_000;
+const THEMES = ["", "light", "dark"];
+const LANGUAGES = { en: "English", ko: "한국어" };
+const PAGES = ["/", "/containers", "/events", "/compare", "/agents", "/storage"];
+
+export const page = document.getElementById("page");
+const line = document.getElementById("state");
+
+function remember(name, value) {
+  document.cookie = `${name}=${value}; path=/; max-age=${value ? YEAR_S : 0}; samesite=strict`;
+}
+
+// ---- How fresh what is shown is
+
+let fresh = null;
+let failed = null;
+
+function tellState() {
+  const state = failed ? "away" : fresh ? "live" : "loading";
+  line.dataset.state = state;
+  if (state === "live") say(line, t("state.live", { time: moment(new Date(fresh).toISOString()) }));
+  if (state === "away") say(line, since(failed));
+}
+
+function since(error) {
+  const words = error.status === 0 ? t("state.unreachable") : t("state.refused", { message: error.message });
+  return fresh ? `${words} ${t("state.stale", { time: moment(new Date(fresh).toISOString()) })}` : words;
+}
+
+watch(({ at, error }) => {
+  fresh = at ?? fresh;
+  failed = error;
+  line.setAttribute("aria-live", error ? "assertive" : "off");
+  tellState();
+});
+
+// ---- Switches
+
+function themeButton() {
+  const current = () => document.documentElement.dataset.theme ?? "";
+  const button = el("button", { type: "button", id: "theme", onclick: turn });
+  function turn() {
+    const next = THEMES[(THEMES.indexOf(current()) + 1) % THEMES.length];
+    if (next) document.documentElement.dataset.theme = next;
+    else delete document.documentElement.dataset.theme;
+    remember("theme", next);
+    dispatchEvent(new Event("themechange"));
+    label();
+  }
+  const label = () => say(button, t(`theme.${current() || "system"}`));
+  label();
+  return button;
+}
+
+function languageButton() {
+  const other = Object.keys(LANGUAGES).find((one) => one !== language);
+  const change = () => {
+    remember("language", other);
+    location.reload();
+  };
+  return el("button", { type: "button", id: "language", lang: other, onclick: change }, LANGUAGES[other]);
+}
+
+async function signOut() {
+  await fetch("/api/login/logout", { method: "POST" }).catch(() => null);
+  token.forget();
+  location.assign("/login");
+}
+
+const keysButton = el("button", { type: "button", id: "keys", onclick: showKeys, "aria-label": t("keys.title") }, "?");
+const out = token.get() && el("button", { type: "button", id: "sign-out", onclick: signOut }, t("sign.out"));
+document.getElementById("switches").append(themeButton(), languageButton(), keysButton, ...(out ? [out] : []));
+document.getElementById("zone").textContent = t("time.zone", { zone });
+
+// ---- Keys
+
+function showKeys() {
+  const keys = [["/", "keys.search"], ["?", "keys.show"], ["t", "keys.theme"], ["Esc", "keys.close"]];
+  const places = PAGES.map((path, index) => [`${index + 1}`, `keys.${path}`]);
+  const rows = [...keys, ...places].map(([key, name]) => [el("dt", {}, el("kbd", {}, key)), el("dd", {}, t(name))]);
+  const close = el("button", { type: "button", autofocus: true, onclick: () => dialog.close() }, t("close"));
+  const title = el("h2", { id: "keys-title" }, t("keys.title"));
+  const dialog = el("dialog", { "aria-labelledby": "keys-title", onclose: () => dialog.remove() }, title, el("dl", {}, ...rows), close);
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+function pressed(event) {
+  const typing = event.target.closest("input, select, textarea, [contenteditable]");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (document.querySelector("dialog[open]")) return;
+  const place = PAGES[Number(event.key) - 1];
+  const does = {
+    "/": () => document.querySelector("[data-search]")?.focus(),
+    "?": showKeys,
+    t: () => document.getElementById("theme").click(),
+  }[event.key] ?? (place && (() => location.assign(place)));
+  if (!does) return;
+  event.preventDefault();
+  does();
+}
+
+addEventListener("keydown", pressed);
+
+/** What a page says where there is nothing yet, and what to do about it. */
+export function empty(name) {
+  const command = `python -m agent --server ${location.origin}`;
+  return el("div", { class: "empty" }, el("p", {}, t(name)), el("pre", {}, command));
+}

@@ -1,0 +1,103 @@
+// One host: its past as charts, its containers, what is known of it.
+
+import { every, get } from "./api.js";
+import { el, keyed, say } from "./dom.js";
+import { page } from "./frame.js";
+import { containerAddress } from "./happened.js";
+import { past } from "./past.js";
+import { draw, spark } from "./spark.js";
+import { ago, bytes, elsewhere, gib, lasting, number, percent, t, time } from "./words.js";
+
+const LOOK_S = 5;
+const PAST_S = 60;
+const id = Number(location.pathname.split("/")[2]);
+const trends = new Map();
+const keyOf = (one) => `${one.engine_type}\n${one.container_name}`;
+
+// ---- What is known of the host
+
+const FACTS = [
+  ["status", (host) => t(`status.${host.status}`)],
+  ["last_seen", (host) => time(host.last_seen, ago(host.last_seen))],
+  ["get_datetime", (host) => host.get_datetime ?? "–"],
+  ["cpu_percentage", (host) => percent(host.cpu_percentage)],
+  ["cpu_cores", (host) => `${number(host.cpu_cores)} / ${number(host.cpu_threads)}`],
+  ["memory", (host) => `${gib(host.memory_usage)} (${percent(host.memory_percentage)})`],
+  ["disk", (host) => `${gib(host.disk_usage)} / ${gib(host.disk_total)}`],
+  ["network", (host) => `↓ ${bytes(host.network_received)} ↑ ${bytes(host.network_sent)}`],
+  ["load1", (host) => number(host.load1, 2)],
+  ["uptime", (host) => lasting(host.uptime_s)],
+  ["os", (host) => [host.os, host.kernel].filter(Boolean).join(", ") || "–"],
+];
+
+const facts = el("dl", { class: "facts" });
+const tags = el("ul", { class: "tags", "aria-label": t("tags") });
+const title = page.querySelector("h1");
+
+function drawHost(host) {
+  say(title, host.host_name);
+  document.title = `${host.host_name} · ${document.title.split(" · ").at(-1)}`;
+  facts.replaceChildren(...FACTS.map(([name, words]) => el("div", {}, el("dt", {}, t(`fact.${name}`)), el("dd", {}, words(host)))));
+  tags.replaceChildren(...host.tags.map((tag) => el("li", {}, el("a", { href: `/containers?tag=${encodeURIComponent(tag)}` }, tag))));
+}
+
+// ---- Its containers
+
+const COLUMNS = [
+  ["container_name", (one) => one.container_name],
+  ["status", (one) => one.status || t("unknown")],
+  ["cpu_percentage", (one) => percent(one.cpu_percentage)],
+  ["memory_usage", (one) => gib(one.memory_usage)],
+  ["memory_percentage", (one) => percent(one.memory_percentage)],
+  ["image", (one) => one.image ?? "–"],
+  ["started_at", (one) => (one.started_at ? ago(one.started_at) : "–")],
+];
+const body = el("tbody");
+const head = el("tr", {}, ...COLUMNS.map(([name]) => el("th", { scope: "col", class: name }, t(`column.${name}`))), el("th", { scope: "col", class: "past" }, t("column.hour")));
+const none = el("p", { hidden: true }, t("containers.none"));
+
+function rowOf(one) {
+  const link = el("a", { href: containerAddress(id, one.container_name) });
+  const cells = COLUMNS.slice(1).map(([name]) => el("td", { class: name }));
+  return el("tr", {}, el("th", { scope: "row", class: "container_name" }, link), ...cells, el("td", { class: "past" }, spark(t("column.hour"))));
+}
+
+function drawRow(row, one) {
+  row.dataset.status = one.status;
+  COLUMNS.forEach(([, words], place) => say(place ? row.children[place] : row.firstChild.firstChild, words(one)));
+  if (one.started_at) row.querySelector(".started_at").title = elsewhere(one.started_at);
+  const trend = trends.get(keyOf(one));
+  if (trend) draw(row.lastChild.firstChild, trend.cpu_percentage, Math.max(100, ...trend.cpu_percentage));
+}
+
+function drawContainers(containers) {
+  keyed(body, containers, keyOf, rowOf, drawRow);
+  none.hidden = containers.length > 0;
+}
+
+// ---- What is asked
+
+let containers = [];
+
+async function look() {
+  const [host, all] = await Promise.all([get(`/api/hosts/${id}`), get(`/api/hosts/${id}/containers`, { sort: "container_name", limit: 2_000 })]);
+  containers = all;
+  drawHost(host);
+  drawContainers(containers);
+}
+
+async function lookBack() {
+  const { series } = await get("/api/trends", { host_ids: id, of: "containers" });
+  series.forEach((one) => trends.set(keyOf(one), one));
+  drawContainers(containers);
+}
+
+page.append(
+  tags,
+  past({ host_id: id }),
+  el("section", { "aria-labelledby": "containers-title" }, el("h2", { id: "containers-title" }, t("containers")), none,
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": "containers-title" }, el("table", {}, el("thead", {}, head), body))),
+  el("section", { "aria-labelledby": "facts-title" }, el("h2", { id: "facts-title" }, t("facts")), facts),
+);
+every(LOOK_S, look);
+every(PAST_S, lookBack);

@@ -1,0 +1,66 @@
+// The charts of one host or container: CPU and memory over a span, with what happened meanwhile.
+
+import * as address from "./address.js";
+import { every, get } from "./api.js";
+import { chart, columns, plain, stepOf } from "./chart.js";
+import { el, say } from "./dom.js";
+import { what } from "./happened.js";
+import { picker, span } from "./range.js";
+import { t } from "./words.js";
+
+const USUAL = { range: "1h", from: "", to: "" };
+const METRICS = [["cpu_percentage", "%"], ["memory_usage", "GiB"]];
+const MOST_EVENTS = 200;
+// A span is looked at again as often as its steps go by, but no more often than this.
+const AGAIN_S = 30;
+
+/** The part of a page with the charts; `whose` are the parameters that name the series. */
+export function past(whose) {
+  let now = address.state(USUAL);
+  const note = el("p", { class: "note", role: "status" });
+  const figures = METRICS.map(([metric]) => {
+    const node = el("div", { class: "chart", role: "img", "aria-label": t(`chart.${metric}`) });
+    return { metric, node, figure: el("figure", {}, el("figcaption", {}, t(`chart.${metric}`)), node) };
+  });
+  const ranges = picker(now, set);
+
+  async function look() {
+    const [first, last] = span(now);
+    const [from, to] = [first, last].map((at) => new Date(at).toISOString());
+    const [history, events] = await Promise.all([
+      get("/api/history", { ...whose, from, to, metrics: METRICS.map(([metric]) => metric).join(",") }),
+      get("/api/events", { ...whose, from, to, limit: MOST_EVENTS }),
+    ]);
+    await draw(history, events, [first, last]);
+  }
+
+  async function draw(history, events, asked) {
+    const marks = events.map((event) => ({ at: event.at, words: plain([event.container_name, what(event)].filter(Boolean).join(": ")) }));
+    say(note, history.points.length ? t("chart.step", { step: history.step, count: history.points.length }) : t("chart.empty"));
+    for (const [index, [metric, unit]] of METRICS.entries()) {
+      const series = [{ name: t("chart.avg"), columns: columns(history.points, metric, history.step), band: stepOf(history.step) > 0 }];
+      await chart(figures[index].node, { series, events: marks, unit, span: asked, zoomed });
+    }
+  }
+
+  function zoomed(moments) {
+    if (!moments) set(USUAL);
+    else set({ range: "", from: moments[0].toISOString(), to: moments[1].toISOString() });
+  }
+
+  function set(changes) {
+    now = { ...now, ...changes };
+    address.put(USUAL, now);
+    ranges.show(now);
+    again();
+  }
+
+  address.moved(() => {
+    now = address.state(USUAL);
+    ranges.show(now);
+    again();
+  });
+  addEventListener("themechange", () => again());
+  const again = every(AGAIN_S, look);
+  return el("section", { "aria-label": t("past") }, ranges, note, ...figures.map(({ figure }) => figure));
+}

@@ -1,0 +1,36 @@
+// Small charts of an hour, drawn as SVG: a line with gaps where nothing is known.
+
+import { svg } from "./dom.js";
+
+const WIDTH = 96;
+const HEIGHT = 20;
+
+/** The path of some values between 0 and `most`. */
+function path(values, most) {
+  const step = WIDTH / Math.max(values.length - 1, 1);
+  let pen = "M";
+  let text = "";
+  values.forEach((value, index) => {
+    if (value === null) {
+      pen = "M";
+      return;
+    }
+    const y = HEIGHT - 1 - (Math.min(value, most) / most) * (HEIGHT - 2);
+    text += `${pen}${(index * step).toFixed(1)} ${y.toFixed(1)}`;
+    pen = "L";
+  });
+  return text;
+}
+
+/** A chart; the words say what a picture cannot to those who do not see it. */
+export function spark(words) {
+  const title = svg("title", {}, words);
+  return svg("svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", preserveAspectRatio: "none" }, title, svg("path", {}));
+}
+
+/** Draws values into it; `most` is the value at its top. */
+export function draw(chart, values, most) {
+  const line = path(values, Math.max(most, 1e-9));
+  const drawn = chart.lastChild;
+  if (drawn.getAttribute("d") !== line) drawn.setAttribute("d", line);
+}

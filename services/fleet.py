@@ -1,0 +1,154 @@
+"""The fleet as this process last saw it: numbered, so that whoever looks again gets only what changed."""
+
+import asyncio
+import gzip
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from database import fleet
+from database.database import Database
+from database.hosts import Presence
+from database.rows import Record
+
+# Lists that are looked at together cost one look at the database; the past moves on by minutes.
+KEPT_S, TREND_KEPT_S = 2.0, 30.0
+TREND = timedelta(hours=1)
+# So many hosts that are gone are remembered: whoever looked before they went gets everything.
+GONE = 1_000
+# Answers of one snapshot that are kept packed: dashboards ask at the same pace for the same differences.
+ANSWERS = 64
+DIGITS = 15
+SHOWN = ("cpu_percentage", "memory_percentage")
+
+Host = dict[str, Any]
+
+
+class Snapshot(NamedTuple):
+    """The fleet: its hosts by id, by which snapshot each is what it is or is gone, and the sums."""
+
+    number: int
+    hosts: dict[int, Host]
+    changed: dict[int, int]
+    gone: dict[int, int]
+    totals: dict[str, Any]
+
+
+class Fleet:
+    """Snapshots of a process, each kept for a moment; their names are told from those of other processes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = asyncio.Lock()
+        self._process = secrets.token_hex(4)
+        self._snapshot = Snapshot(0, {}, {}, {}, {})
+        self._made = self._trend_made = float("-inf")
+        self._trend: Sequence[Record] = ()
+        self._packed: dict[tuple[int, int, bool], bytes] = {}
+
+    async def look(self, presence: Presence) -> Snapshot:
+        """At most KEPT_S old; raises a Failure while the database is away."""
+        async with self._lock:
+            if time.monotonic() - self._made > KEPT_S:
+                rows, tags, states = await self._database.read(fleet.look, presence)
+                found = {row.id: _shown(row, tags.get(row.id, [])) for row in rows}
+                self._snapshot = following(self._snapshot, found, states)
+                self._made = time.monotonic()
+            return self._snapshot
+
+    async def trend(self, now: datetime) -> Sequence[Record]:
+        """The last hour of all hosts together, at most TREND_KEPT_S old; raises a Failure as `look` does."""
+        async with self._lock:
+            if time.monotonic() - self._trend_made > TREND_KEPT_S:
+                self._trend = await self._database.read(fleet.trend, now - TREND)
+                self._trend_made = time.monotonic()
+            return self._trend
+
+    def name(self, snapshot: Snapshot) -> str:
+        """What a client gives back as `changed_since`."""
+        return f"{self._process}-{snapshot.number}"
+
+    def number(self, name: str | None, snapshot: Snapshot) -> int:
+        """The number in a name; 0, from which on everything is new, if it is another process's or too long ago."""
+        process, _, digits = (name or "").partition("-")
+        if process != self._process or not digits.isdecimal() or len(digits) > DIGITS:
+            return 0
+        oldest = min(snapshot.gone.values(), default=0) if len(snapshot.gone) >= GONE else 0
+        return int(digits) if oldest <= int(digits) <= snapshot.number else 0
+
+    async def packed(self, number: int, since: int, body: Callable[[], bytes], *, small: bool) -> bytes:
+        """An answer of a snapshot, made once for all that ask for the same; `small`: by gzip."""
+        key = (number, since, small)
+        if key not in self._packed:
+            made = body()
+            made = await asyncio.to_thread(gzip.compress, made, 1, mtime=0) if small else made
+            kept = {key: answer for key, answer in self._packed.items() if key[0] == self._snapshot.number}
+            self._packed = {**(kept if len(kept) < ANSWERS else {}), key: made}
+        return self._packed[key]
+
+
+def following(before: Snapshot, found: dict[int, Host], states: dict[str, int]) -> Snapshot:
+    """The next snapshot; the same number if nothing is new."""
+    new = {id_ for id_, host in found.items() if before.hosts.get(id_) != host}
+    left = before.hosts.keys() - found.keys()
+    totals = totals_of(found, states)
+    if not (new or left) and totals == before.totals:
+        return before
+    number = before.number + 1
+    changed = {id_: number if id_ in new else before.changed[id_] for id_ in found}
+    gone = {**{id_: at for id_, at in before.gone.items() if id_ not in found}, **dict.fromkeys(left, number)}
+    return Snapshot(number, found, changed, dict(list(gone.items())[-GONE:]), totals)
+
+
+def totals_of(found: dict[int, Host], states: dict[str, int]) -> dict[str, Any]:
+    """The sums over the hosts that are online: CPU in % of all their cores, memory in GiB and in % of all there is."""
+    online = [host for host in found.values() if host["status"] == "online"]
+    cpu = [(host["cpu_percentage"], host["cpu_cores"] or 1) for host in online if host["cpu_percentage"] is not None]
+    cores, used = sum(weight for _, weight in cpu), [host["memory_usage"] for host in online]
+    shares = [(host["memory_usage"], host["memory_percentage"]) for host in online if host["memory_percentage"]]
+    there = sum(usage * 100 / share for usage, share in shares if usage is not None)
+    return {
+        "hosts": Counter(online=len(online), offline=len(found) - len(online)),
+        "containers": states,
+        "cpu_percentage": round(sum(share * weight for share, weight in cpu) / cores, 2) if cores else None,
+        "cpu_cores": sum(host["cpu_cores"] or 0 for host in online),
+        "memory_usage": round(sum(usage for usage in used if usage is not None), 2),
+        "memory_total": round(there, 2),
+    }
+
+
+def _shown(row: Record, tags: list[str]) -> Host:
+    return {
+        "id": row.id,
+        "host_name": row.host_name,
+        "status": "online" if row.online else "offline",
+        "cpu_percentage": row.cpu_percentage,
+        "cpu_cores": row.cpu_cores,
+        "memory_usage": row.memory_usage,
+        "memory_percentage": row.memory_percentage,
+        "containers_count": row.containers_count,
+        "containers_running": row.containers_running,
+        "last_seen": row.last_seen,
+        "tags": tags,
+    }
+
+
+def series_of(rows: Sequence[Record], since: datetime) -> list[dict[str, object]]:
+    """Rows of minutes as series, each with a value for every minute from `since` on, None where there is no row."""
+    minutes = int(TREND.total_seconds() // 60) + 1
+    made: dict[tuple[int | None, str, str], dict[str, Any]] = {}
+    for row in rows:
+        whose = (row.host_id, row.engine_type, row.container_name)
+        series = made.setdefault(whose, {metric: [None] * minutes for metric in SHOWN})
+        minute = int((row.begins_at - since).total_seconds() // 60)
+        for metric in SHOWN:
+            if minute < minutes and (value := getattr(row, metric)) is not None:
+                series[metric][minute] = round(value, 1)
+    names = ("host_id", "engine_type", "container_name")
+    return [
+        dict(zip(names, (whose[0], *(word or None for word in whose[1:])), strict=True)) | series
+        for whose, series in made.items()
+    ]

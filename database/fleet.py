@@ -1,22 +1,40 @@
 """The whole fleet at once: every host in a few columns, and how its last hour went. Connection in, rows out."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, null, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    union_all,
+)
 
 from database import tags
 from database.dialect_time import utc
 from database.hosts import PRESENT, Presence
 from database.rows import Record
 from database.series import HOST, OWN
-from model.history import rollups, series
-from model.models import containers, hosts
+from model.history import METRICS, rollups, series
+from model.models import containers, hosts, reports
 
+MINUTE_S = 60
 _H = hosts.c
-_MINUTES = rollups[60]
+_MINUTES = rollups[MINUTE_S]
 _M = _MINUTES.c
+_OFTEN = func.coalesce(_H.interval_s, MINUTE_S) < MINUTE_S
+_WHOSE = (series.c.host_id, series.c.engine_type, series.c.container_name)
+_NOBODY = (literal(HOST[0]).label("engine_type"), literal(HOST[1]).label("container_name"))
 _HOSTS = [
     _H.id,
     _H.host_name,
@@ -46,40 +64,61 @@ def _states(connection: Connection) -> dict[str, int]:
     return dict(sorted((word, number) for word, number in connection.execute(counted.group_by(status))))
 
 
+def trend(connection: Connection, since: datetime) -> Sequence[Record]:
+    """All hosts together, minute by minute: CPU in % of all cores, memory in % of all there is."""
+    one = union_all(*_of_hosts(since, PRESENT)).subquery("one")
+    cores = func.coalesce(func.nullif(_H.cpu_cores, 0), 1)
+    measured = case((one.c.cpu_percentage.is_not(None), cores))
+    known, there = one.c.memory_percentage > 0, one.c.memory_usage * 100 / one.c.memory_percentage
+    statement = select(
+        *(null().label(name) for name in ("host_id", "engine_type", "container_name")),
+        one.c.minute,
+        (func.sum(one.c.cpu_percentage * cores) / func.nullif(func.sum(measured), 0)).label("cpu_percentage"),
+        (func.sum(case((known, one.c.memory_usage))) * 100 / func.nullif(func.sum(case((known, there))), 0)).label(
+            "memory_percentage"
+        ),
+    )
+    statement = statement.select_from(hosts.join(one, one.c.host_id == _H.id))
+    return connection.execute(statement.group_by(one.c.minute)).all()
+
+
+def trends(connection: Connection, ids: Collection[int], since: datetime, *, of_containers: bool) -> Sequence[Record]:
+    """Minute by minute each of some hosts, or each of their containers; one after the other."""
+    which = _of_containers if of_containers else _of_hosts
+    found = [connection.execute(one).all() for one in which(since, PRESENT, _H.id.in_(ids))]
+    return sorted(chain(*found), key=lambda row: (row.host_id, row.engine_type, row.container_name))
+
+
+def _of_hosts(since: datetime, *asked: ColumnElement[bool]) -> list[Select[Any]]:
+    """Those that report several times a minute, and those that do not: of them there are no minutes, only reports."""
+    r = reports.c
+    raw = select(r.host_id, *_NOBODY, _minute(r.sampled_at), *(func.avg(r[name]).label(name) for name in METRICS))
+    raw = raw.select_from(hosts.join(reports, r.host_id == _H.id)).where(~_OFTEN, r.sampled_at >= since, *asked)
+    return [_rolled(since, OWN, *asked), raw.group_by(r.host_id, _minute(r.sampled_at))]
+
+
+def _of_containers(since: datetime, *asked: ColumnElement[bool]) -> list[Select[Any]]:
+    c = containers.c
+    whose = (c.host_id, c.engine_type, c.container_name)
+    raw = select(*whose, _minute(c.sampled_at), *(func.avg(c[name]).label(name) for name in METRICS))
+    raw = raw.select_from(hosts.join(containers, c.host_id == _H.id)).where(~_OFTEN, c.sampled_at >= since, *asked)
+    return [_rolled(since, ~OWN, *asked), raw.group_by(*whose, _minute(c.sampled_at))]
+
+
+def _rolled(since: datetime, *asked: ColumnElement[bool]) -> Select[Any]:
+    """What is aggregated to minutes; names of long ago are left alone."""
+    statement = select(*_WHOSE, _minute(_M.begins_at), *(_average(name).label(name) for name in METRICS))
+    joined = hosts.join(series, _H.id == series.c.host_id).join(_MINUTES, _M.series_id == series.c.id)
+    recent = series.c.last_on >= (since - timedelta(days=1)).date()
+    return statement.select_from(joined).where(_OFTEN, recent, _M.begins_at >= since, *asked)
+
+
+def _minute(at: ColumnElement[Any]) -> ColumnElement[str]:
+    """The minute of a moment, as text that every engine makes alike."""
+    return func.substr(cast(at, String), 1, 16).label("minute")
+
+
 def _average(metric: str) -> ColumnElement[Any]:
     """Of a minute's samples those that had the metric."""
     known = _M.samples - func.coalesce(_M[f"{metric}_nulls"], 0)
     return _M[f"{metric}_sum"] / func.nullif(known, 0)
-
-
-def trend(connection: Connection, since: datetime) -> Sequence[Record]:
-    """All hosts together, minute by minute: CPU in % of all cores, memory in % of all there is."""
-    cpu, usage, share = (_average(name) for name in ("cpu_percentage", "memory_usage", "memory_percentage"))
-    cores = func.coalesce(func.nullif(_H.cpu_cores, 0), 1)
-    measured = case((_M.cpu_percentage_sum.is_not(None), cores))
-    whole = case((share > 0, usage * 100 / share))
-    statement = select(
-        *(null().label(name) for name in ("host_id", "engine_type", "container_name")),
-        _M.begins_at,
-        (func.sum(cpu * cores) / func.nullif(func.sum(measured), 0)).label("cpu_percentage"),
-        (func.sum(case((share > 0, usage))) * 100 / func.nullif(func.sum(whole), 0)).label("memory_percentage"),
-    )
-    joined = series.join(hosts, _H.id == series.c.host_id).join(_MINUTES, _M.series_id == series.c.id)
-    statement = statement.select_from(joined).where(PRESENT, OWN, *_recent(since))
-    return connection.execute(statement.group_by(_M.begins_at).order_by(_M.begins_at)).all()
-
-
-def trends(connection: Connection, ids: Collection[int], since: datetime, *, of_containers: bool) -> Sequence[Record]:
-    """Minute by minute each of some hosts, or each of their containers of now."""
-    names = [series.c.host_id, series.c.engine_type, series.c.container_name]
-    values = [_average(name).label(name) for name in ("cpu_percentage", "memory_percentage")]
-    joined = series.join(hosts, _H.id == series.c.host_id).join(_MINUTES, _M.series_id == series.c.id)
-    whose = series.c.container_name != HOST[1] if of_containers else OWN
-    statement = select(*names, _M.begins_at, *values).select_from(joined)
-    statement = statement.where(PRESENT, _H.id.in_(ids), whose, *_recent(since))
-    return connection.execute(statement.order_by(*names, _M.begins_at)).all()
-
-
-def _recent(since: datetime) -> Iterable[ColumnElement[bool]]:
-    """Names of long ago are left alone."""
-    return series.c.last_on >= (since - timedelta(days=1)).date(), _M.begins_at >= since

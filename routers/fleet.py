@@ -66,7 +66,7 @@ async def list_trends(request: Request, query: Annotated[TrendQuery, Query()], d
     """
     if query.of and len(query.ids) != 1:
         raise Failure(Code.VALIDATION, "of: the containers of one host, in host_ids")
-    since = begin(presence.now - TREND, 60)
+    since = begin(presence.now - TREND, fleet.MINUTE_S)
     if query.ids:
         rows = await db.read(fleet.trends, query.ids, since, of_containers=query.of is not None)
     else:

@@ -138,14 +138,14 @@ def _shown(row: Record, tags: list[str]) -> Host:
 
 def series_of(rows: Sequence[Record], since: datetime) -> list[dict[str, object]]:
     """Rows of minutes as series, each with a value for every minute from `since` on, None where there is no row."""
-    minutes = int(TREND.total_seconds() // 60) + 1
+    minutes = int(TREND.total_seconds() // fleet.MINUTE_S) + 1
     made: dict[tuple[int | None, str, str], dict[str, Any]] = {}
     for row in rows:
         whose = (row.host_id, row.engine_type, row.container_name)
         series = made.setdefault(whose, {metric: [None] * minutes for metric in SHOWN})
-        minute = int((row.begins_at - since).total_seconds() // 60)
+        minute = int((datetime.fromisoformat(row.minute) - since).total_seconds() // fleet.MINUTE_S)
         for metric in SHOWN:
-            if minute < minutes and (value := getattr(row, metric)) is not None:
+            if 0 <= minute < minutes and (value := getattr(row, metric)) is not None:
                 series[metric][minute] = round(value, 1)
     names = ("host_id", "engine_type", "container_name")
     return [

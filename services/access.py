@@ -14,7 +14,7 @@ from utils.token_text import parse
 
 Need = Literal["nothing", "ingest", "read", "admin"]
 
-SIGN_IN = frozenset({"/api/login", "/api/login/refresh", "/api/logout"})
+SIGN_IN = frozenset({"/api/login", "/api/login/refresh", "/api/login/logout"})
 INTAKE = frozenset({"/api/resources", "/monitor_info", "/api/resources/batch"})
 # Health for balancers, pages without data, and the API's description: no number of the fleet is in them.
 OPEN = frozenset({"/health", "/health/live", "/docs", "/redoc", "/openapi.json", "/favicon.ico"})

@@ -70,3 +70,8 @@ class Credentials:
         """Which tokens were used since this was asked last."""
         taken, self._used = self._used, (set(), set())
         return taken
+
+    def put_back(self, taken: tuple[set[str], set[str]]) -> None:
+        """What could not be written of that was used all the same."""
+        for used, ids in zip(self._used, taken, strict=True):
+            used.update(ids)

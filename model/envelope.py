@@ -19,10 +19,10 @@ class Code(StrEnum):
     | 0 | 200 | drop the report: it is committed |
     | PARTIAL | 207 | look at each result of the batch |
     | BAD_JSON, BAD_REQUEST | 400 | not retry |
-    | UNAUTHORIZED, FORBIDDEN | 401, 403 | not retry |
-    | NOT_FOUND, METHOD_NOT_ALLOWED | 404, 405 | not retry |
+    | UNAUTHORIZED, FORBIDDEN | 401, 403 | keep the report and retry, with growing pauses, until its token was mended |
+    | NOT_FOUND, METHOD_NOT_ALLOWED, HEADERS_TOO_LARGE | 404, 405, 431 | the same, until its address or headers were |
     | TIMEOUT | 408 | retry |
-    | TOO_LARGE, UNSUPPORTED, HEADERS_TOO_LARGE | 413, 415, 431 | not retry |
+    | TOO_LARGE, UNSUPPORTED | 413, 415 | not retry |
     | VALIDATION, KEY_MISMATCH | 422 | not retry |
     | RATE_LIMITED | 429 | retry after Retry-After |
     | INTERNAL | 500 | retry |

@@ -199,7 +199,7 @@ agents = Table(
     **INNODB,
 )
 
-# The last reports that were refused for good, with why, for an admin to look at and to replay.
+# The last reports that were refused for what they are, with why, for an admin to look at and to replay.
 quarantine = Table(
     "quarantine",
     metadata,
@@ -214,6 +214,7 @@ quarantine = Table(
     Column("size", Integer, nullable=False),
     Column("body", LargeBinary(65_535)),  # as sent, inflated; NULL: it was larger
     Column("replayed_at", Moment),
+    Column("idempotency_key", Name),
     **INNODB,
 )
 

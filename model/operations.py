@@ -72,7 +72,7 @@ class AgentOut(BaseModel):
 
 
 class QuarantinedOut(BaseModel):
-    """A report that was refused for good."""
+    """A report that was refused."""
 
     id: int
     received_at: str = Field(description="UTC")
@@ -84,7 +84,8 @@ class QuarantinedOut(BaseModel):
     message: str
     size: int = Field(description="bytes, inflated")
     whole: bool = Field(description="whether its body is kept: up to 65,535 bytes are")
-    replayed_at: str | None = Field(description="when an admin had it stored after all")
+    idempotency_key: str | None = Field(description="the key that it was sent with")
+    replayed_at: str | None = Field(description="when an admin had it stored after all, or found that it was")
 
 
 class QuarantinedWhole(QuarantinedOut):

@@ -143,10 +143,12 @@ async def admins(request: Request) -> None:
 
 
 def allow(request: Request) -> None:
-    """Raises FORBIDDEN unless an admin asks; while no token is asked for, someone on the server's own machine."""
+    """Raises FORBIDDEN unless an admin asks; while no token is asked for, somebody on this very machine."""
     principal = principal_of(request.scope)
     if principal and covers(principal.scope, "admin"):
         return
     enforced = state_of(request)["settings"].security.mode == "enforce"
-    if enforced or not from_here(peer_of(request.scope), request.headers.get("origin")):
-        raise Failure(Code.FORBIDDEN, "only with an admin's token, from the server's own machine, or by manage.py")
+    if enforced or not from_here(peer_of(request.scope), request.headers):
+        raise Failure(
+            Code.FORBIDDEN, "only with an admin's token, on this very machine without a proxy, or by manage.py"
+        )

@@ -1,4 +1,4 @@
-"""What is noted of agents beside their reports: how each reports, and what was refused for good."""
+"""What is noted of agents beside their reports: how each reports, and what was refused."""
 
 from functools import lru_cache
 
@@ -31,15 +31,16 @@ def stored(request: Request, report: Report, stored: Stored) -> None:
     state_of(request)["agents"].stored(report.host.host_name, sign, repeat=stored.replayed)
 
 
-def refused(request: Request, raw: object, failure: Failure, report: Report | None) -> None:
-    """A report was refused: counted, and kept if its agent drops it; `raw` are bytes, or what was parsed from some."""
+def refused(request: Request, raw: object, failure: Failure, report: Report | None, key: str | None) -> None:
+    """A report was refused: counted, and kept if it is to blame; `raw` are bytes, or what was parsed from some."""
     state = state_of(request)
     now, name = state["database"].clock.now(), report.host.host_name if report else None
     if failure.code in FOR_GOOD and state["settings"].security.mode != "off":
         body = raw if isinstance(raw, bytes) else to_json(raw)
         name = name or name_in(body)
-        path, why = request.scope["path"], (failure.code, failure.message)
-        one = Refused(moment(now), path, name, _address(request), _token_id(request), *why, len(body), fitting(body))
+        whose = (request.scope["path"], name, _address(request), _token_id(request))
+        why = (failure.code, failure.message)
+        one = Refused(moment(now), *whose, *why, len(body), fitting(body), key)
         state["quarantine"].put(one)
     if name and failure.code is not Code.FORBIDDEN:  # then it is another's, who only bore this name
         state["agents"].refused(name, failure.code, now)

@@ -114,7 +114,7 @@ async def list_host_containers(
 async def delete_host(request: Request, host_id: HostId, db: Db) -> Response:
     """Forgets a decommissioned host and frees its name; its rows go in the background.
 
-    For admins; while no token is asked for, from the server's own machine alone and not from a web page.
+    For admins; while no token is asked for, on the server's own machine alone, not from a web page or through a proxy.
     `python manage.py host delete NAME` always works.
     """
     allow(request)

@@ -90,11 +90,14 @@ async def refresh_login(request: Request, db: Db) -> Response:
     return _signed(request, key, found, cookie if rotated else None)
 
 
-@router.post("/api/logout", operation_id="logout", response_model=Envelope[LogoutOut], responses=refusals(422, 503))
+@router.post(
+    "/api/login/logout", operation_id="logout", response_model=Envelope[LogoutOut], responses=refusals(422, 503)
+)
 async def logout(request: Request, db: Db) -> Response:
     """Ends the session of the JWT that is shown, or of the cookie, and takes the cookie away.
 
-    An expired JWT will do. This process refuses the session's JWT at once, every other one within five seconds.
+    By the cookie only from a page of this server. An expired JWT will do. This process refuses the session's JWT at
+    once, every other one within five seconds.
     """
     session_id, name = await _signed_in(request, db)
     ended = session_id is not None and await _ended(request, session_id)
@@ -121,17 +124,19 @@ async def _proven(request: Request, db: Db, person: Asked) -> User:
 
 
 async def _signed_in(request: Request, db: Db) -> tuple[str | None, str | None]:
-    """Which session is shown, and whose: by a JWT, or by the cookie, which a browser adds by itself."""
+    """Which session is shown, and whose: by a JWT, or by the cookie, which a browser adds by itself.
+
+    Raises FORBIDDEN for a page of another server that shows no token: the answer would take the cookie away.
+    """
     key, bearer = state_of(request)["people"].key.known, shown(request.scope)
     claims = signing.read(bearer, key) if key and bearer else None
     if claims:
         return claims.session_id, claims.name
+    if bearer is None or COOKIE in request.cookies:
+        check_origin(request, by_cookie=True)
     given = parse(request.cookies.get(COOKIE, ""))
-    if given is None:
-        return None, None
-    check_origin(request, by_cookie=True)
-    found = await db.read(sessions.find, given.id)
-    if found and judge(*found, given, moment(db.clock.now())) != "over":
+    found = await db.read(sessions.find, given.id) if given else None
+    if given and found and judge(*found, given, moment(db.clock.now())) != "over":
         return given.id, found[1].name
     return None, None
 

@@ -1,4 +1,4 @@
-"""The last reports that were refused for good, for admins."""
+"""The last reports that were refused, for admins."""
 
 from functools import partial
 from typing import Annotated
@@ -40,6 +40,7 @@ def shown(row: Record, *, whole: bool) -> dict[str, object]:
         "message": row.message,
         "size": row.size,
         "whole": whole,
+        "idempotency_key": row.idempotency_key,
         "replayed_at": utc_text(row.replayed_at),
     }
 
@@ -48,7 +49,7 @@ def shown(row: Record, *, whole: bool) -> dict[str, object]:
     "", operation_id="list_quarantine", response_model=Envelope[list[QuarantinedOut]], responses=refusals(422, 503)
 )
 async def list_quarantine(db: Db) -> Response:
-    """The last 500 reports that were refused and that their agents will not send again, the newest first.
+    """The last 500 reports that were refused for what they are, the newest first; what is sent again is kept once.
 
     They are kept while `[security] mode` is `observe` or `enforce`, up to 64 KiB each.
     """
@@ -76,9 +77,10 @@ async def get_quarantined(refused_id: RefusedId, db: Db) -> Response:
     responses=refusals(404, 422, 503),
 )
 async def replay_quarantined(request: Request, refused_id: RefusedId, db: Db) -> Response:
-    """Stores a refused report at the time at which it came, whatever token it showed; twice is once.
+    """Stores a refused report at the time at which it came, whatever token it showed: under its own key, and once.
 
-    What is wrong with its fields is refused again.
+    A report that its agent brought in meanwhile is answered as a repeat. What is wrong with its fields is refused
+    again, and so is a report that was replayed before.
     """
     with audited(request, "report_replayed", refused=refused_id) as told:
         row = await _found(db, refused_id)
@@ -87,6 +89,8 @@ async def replay_quarantined(request: Request, refused_id: RefusedId, db: Db) ->
 
 
 async def _replayed(request: Request, db: Db, row: Record) -> Response:
+    if row.replayed_at is not None:  # its key may be forgotten by now
+        raise Failure(Code.VALIDATION, f"it was stored already, at {utc_text(row.replayed_at)}")
     if row.body is None:
         raise Failure(Code.VALIDATION, "its body was too large to be kept")
     report = parse(MODELS[row.path], request, row.body)
@@ -94,9 +98,15 @@ async def _replayed(request: Request, db: Db, row: Record) -> Response:
     if age_s > MAX_AGE_S:
         raise Failure(Code.VALIDATION, "it is older than a report may be")
     aged = report.model_copy(update={"age_s": age_s})
-    stored = await state_of(request)["writer"].submit(aged, f"quarantine-{row.id}")
+    stored = await state_of(request)["writer"].submit(aged, _key(row))
     await written(request, partial(quarantine.replayed, id_=row.id, now=moment(db.clock.now())))
     return reply(request, aged, stored)
+
+
+def _key(row: Record) -> str:
+    """Its own, by which its agent may yet send it; one of ours if it had none, or another report's."""
+    named = row.idempotency_key is not None and row.code != Code.KEY_MISMATCH
+    return row.idempotency_key if named else f"quarantine-{row.id}"
 
 
 async def _found(db: Db, refused_id: int) -> Record:

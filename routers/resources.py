@@ -21,6 +21,7 @@ from routers.errors import log_refusal, unreadable, wrong_body
 from routers.gate import check_host
 from routers.headers import values
 from services.oddities import MAX_SKEW_S, oddities
+from services.quarantine import is_key, key_in
 from utils.utils import SECOND, local_second
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ R = TypeVar("R", bound=Report)
 router = APIRouter(tags=["intake"])
 KEY = {"in": "header", "name": "Idempotency-Key", "required": False}
 KEY_RULE = {"schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}}
-MAX_KEY = 255
 # So many items of a batch are validated and queued at a stretch.
 TURN = 8
 _KEY_WORDS = {"description": "names this report: a repeat is stored once"}
@@ -100,7 +100,7 @@ def _key(request: Request) -> str | None:
     if not keys:
         return None
     key = keys[0].decode("latin-1")
-    if len(keys) > 1 or not 1 <= len(key) <= MAX_KEY or not all("!" <= letter <= "~" for letter in key):
+    if len(keys) > 1 or not is_key(key):
         raise Failure(Code.BAD_REQUEST, "Idempotency-Key: 1 to 255 visible ASCII characters")
     return key
 
@@ -128,7 +128,7 @@ async def _taken(request: Request, model: type[Report], raw: bytes, key: str | N
         await check_host(request, report.host.host_name)
         stored = await state_of(request)["writer"].submit(report, key)
     except Failure as failure:
-        heard.refused(request, raw, failure, report)
+        heard.refused(request, raw, failure, report, key)
         raise
     heard.stored(request, report, stored)
     return reply(request, report, stored)
@@ -174,7 +174,7 @@ async def _one(request: Request, item: object) -> dict[str, Any]:
         await check_host(request, report.host.host_name)
         stored = await state_of(request)["writer"].submit(report, report.idempotency_key)
     except Failure as failure:
-        heard.refused(request, item, failure, report)
+        heard.refused(request, item, failure, report, key_in(item))
         return _refused(request, failure)
     heard.stored(request, report, stored)
     _note(request, report)

@@ -28,7 +28,7 @@ router = APIRouter(prefix="/api/hosts", tags=["hosts"])
 async def put_host_tags(request: Request, host_id: HostId) -> Response:
     """Gives a host these tags and no others: the words by which lists may be filtered.
 
-    For admins; while no token is asked for, from the server's own machine alone and not from a web page.
+    For admins; while no token is asked for, on the server's own machine alone, not from a web page or through a proxy.
     `python manage.py host tag` always works.
     """
     allow(request)

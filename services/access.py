@@ -2,6 +2,7 @@
 
 import hmac
 import ipaddress
+from collections.abc import Container
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
@@ -13,7 +14,7 @@ from utils.token_text import parse
 
 Need = Literal["nothing", "ingest", "read", "admin"]
 
-SIGN_IN = frozenset({"/api/login", "/api/login/refresh", "/api/logout"})
+SIGN_IN = frozenset({"/api/login", "/api/login/refresh", "/api/login/logout"})
 INTAKE = frozenset({"/api/resources", "/monitor_info", "/api/resources/batch"})
 # Health for balancers, pages without data, and the API's description: no number of the fleet is in them.
 PAGES = frozenset({"/containers", "/events", "/compare", "/agents", "/storage", "/login"})
@@ -21,6 +22,8 @@ OPEN = PAGES | {"/health", "/health/live", "/docs", "/redoc", "/openapi.json", "
 OPEN_FOLDERS = ("/static/", "/docs-assets/", "/assets/", "/hosts/")
 SCOPES = {"viewer": "read", "admin": "admin"}
 ADMINS = ("/config", "/api/tokens", "/api/agents")
+# What proxies add: whoever comes through one on this machine has its address, and may have made up the client's.
+PROXIED = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "x-forwarded-proto", "via")
 # Whoever shows no known token costs the same time as one with a wrong secret: the comparison is made all the same.
 _NOBODY = bytes(32)
 
@@ -94,9 +97,9 @@ def may_report(token: Token, host_name: str) -> bool:
     return token.host_name in (None, host_name)
 
 
-def from_here(peer: str | None, origin: str | None) -> bool:
-    """Someone on this very machine, and no web page: a browser names the page in `Origin`."""
-    if origin is not None or peer is None:
+def from_here(peer: str | None, headers: Container[str]) -> bool:
+    """Someone on this very machine; no web page, which a browser names in `Origin`, and nobody behind a proxy."""
+    if peer is None or any(name in headers for name in ("origin", *PROXIED)):
         return False
     try:
         address = ipaddress.ip_address(peer)

@@ -70,10 +70,14 @@ class Agents:
             host.last_refusal, host.refused_at = code, at
 
     def take(self) -> Iterator[list[Heard]]:
-        """What was heard since this was asked last, in portions."""
+        """What was heard and is not noted yet, in portions; a portion is noted once the next one is asked for."""
         hosts = [host for host in self._hosts.values() if host.reports or host.repeats or host.refused]
         for start in range(0, len(hosts), PORTION):  # each when it is asked for: all at once would hold the event loop
-            yield [_taken(host) for host in hosts[start : start + PORTION]]
+            portion = hosts[start : start + PORTION]
+            heard = [_heard(host) for host in portion]
+            yield heard
+            for host, noted in zip(portion, heard, strict=True):
+                _forget(host, noted)
 
 
 def _measure(host: _Host, passed_s: float) -> None:
@@ -87,11 +91,14 @@ def _measure(host: _Host, passed_s: float) -> None:
         host.usual_s = passed_s if usual is None else usual + (passed_s - usual) / SHARE
 
 
-def _taken(host: _Host) -> Heard:
-    heard = _heard(host)
-    host.reports = host.repeats = host.gaps = host.refused = 0
-    host.last_refusal = host.refused_at = None
-    return heard
+def _forget(host: _Host, noted: Heard) -> None:
+    """What was counted meanwhile stays."""
+    host.reports -= noted.reports
+    host.repeats -= noted.repeats
+    host.gaps -= noted.gaps
+    host.refused -= noted.refused
+    if not host.refused:
+        host.last_refusal = host.refused_at = None
 
 
 def _heard(host: _Host) -> Heard:

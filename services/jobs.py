@@ -8,7 +8,7 @@ import secrets
 import socket
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -46,6 +46,16 @@ MOVED_S = 3_600.0
 RETAIN_EVERY_S = 600.0
 # A holder that was killed is replaced within this and one round.
 LEASE, LEASE_TTL_S = "history", 20.0
+
+
+@contextlib.contextmanager
+def _unless_written(put_back: Callable[[], None]) -> Iterator[None]:
+    """Puts back what was taken; also after a COMMIT whose outcome is unknown: rather twice than never."""
+    try:
+        yield
+    except Exception:
+        put_back()
+        raise
 
 
 class Jobs:
@@ -115,20 +125,23 @@ class Jobs:
 
     async def _note_used(self) -> None:
         """Once a minute, so that a report costs no write of its own."""
-        used, previous = self._database.credentials.take_used()
+        credentials = self._database.credentials
+        used, previous = taken = credentials.take_used()
         if used or previous:
             now = moment(self._database.clock.now())
-            await self._writer.run(partial(tokens.used, ids=used, previous=previous, now=now))
+            with _unless_written(partial(credentials.put_back, taken)):
+                await self._writer.run(partial(tokens.used, ids=used, previous=previous, now=now))
 
     async def _keep_refused(self) -> None:
         if self._database.is_up and (refused := self._refused.take()):
-            await self._pace.run(partial(quarantine.keep, refused=refused))
+            with _unless_written(partial(self._refused.put_back, refused)):
+                await self._pace.run(partial(quarantine.keep, refused=refused))
 
     async def _note_agents(self) -> None:
         """What was heard of them; a host that reports from another address is worth a line: someone may pose as it."""
         if not self._database.is_up:
             return
-        for heard in self._heard.take():
+        for heard in self._heard.take():  # what fails is not forgotten there
             moved = await self._pace.run(partial(agents.note, heard=heard))
             now = {one.host_id: one.address for one in heard}
             for host_id, was in moved.items():

@@ -1,16 +1,18 @@
 """What is kept of refused reports until it is in the database."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic_core import from_json
 
 from database.quarantine import MAX_BODY, Refused
 from model.envelope import Code
 
-# An agent sends again what is refused for another reason than these.
+# What is refused for another reason than these is refused for the moment only. Of these an agent keeps and sends again
+# what is FORBIDDEN: until its token was mended, if it ever is.
 FOR_GOOD = frozenset({Code.BAD_JSON, Code.VALIDATION, Code.KEY_MISMATCH, Code.FORBIDDEN})
 WAITING = 100
+MAX_KEY = 255
 
 
 class Quarantine:
@@ -29,10 +31,25 @@ class Quarantine:
         self._waiting.clear()
         return taken
 
+    def put_back(self, taken: Sequence[Refused]) -> None:
+        """What could not be written waits again, before what came meanwhile."""
+        self._waiting = deque([*taken, *self._waiting], maxlen=WAITING)
+
 
 def fitting(raw: bytes) -> bytes | None:
     """A body that is kept whole, or not at all: half of one cannot be replayed."""
     return raw if len(raw) <= MAX_BODY else None
+
+
+def is_key(key: str) -> bool:
+    """Whether a report may be named so."""
+    return 1 <= len(key) <= MAX_KEY and all("!" <= letter <= "~" for letter in key)
+
+
+def key_in(item: object) -> str | None:
+    """The key in an item of a batch that may be anything; None if none can be found."""
+    key = item.get("idempotency_key") if isinstance(item, Mapping) else None
+    return key if isinstance(key, str) and is_key(key) else None
 
 
 def name_in(raw: bytes) -> str | None:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need besides Python: MariaDB, nginx, wrk, faketime, systemd-analyze, Docker, Podman and busybox as
-# packages, and MySQL in a directory tree of Debian sid, because Debian's releases have no MySQL. What is there already is
-# left alone. To get a newer MySQL, remove the tree.
+# Installs what the tests need besides Python: MariaDB, nginx, wrk, faketime, systemd-analyze, Docker, Podman, Chromium and
+# busybox as packages, and MySQL in a directory tree of Debian sid, because Debian's releases have no MySQL. What is there
+# already is left alone. To get a newer MySQL, remove the tree.
 set -euo pipefail
 
 tree="${XDG_CACHE_HOME:-$HOME/.cache}/resource-monitor/mysql-sid"
@@ -27,6 +27,7 @@ missing_packages() {
     if [ ! -x /usr/sbin/dockerd ]; then echo docker.io; fi
     if ! command -v podman >/dev/null; then echo podman; fi
     if ! command -v runc >/dev/null; then echo runc; fi
+    if ! command -v chromium >/dev/null; then echo chromium; fi
     if ! command -v busybox >/dev/null; then echo busybox-static; fi
     if ! has_mysql && [ ! -x /usr/sbin/debootstrap ]; then echo debootstrap; fi
 }

@@ -1,9 +1,13 @@
 import socket
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
+from fastapi.routing import iter_route_contexts
 
 from routers.clients import Proxies
+from services.access import INTAKE, PROXIED, SIGN_IN
 from tests.envelopes import envelope
 from tests.logs import wait_until
 from tests.raw import answers, connect, received
@@ -69,8 +73,8 @@ def test_t31_a_forwarded_address_is_the_one_of_the_log(behind: Service) -> None:
     ("forwarded", "status"),
     [
         (None, 404),
-        ("127.0.0.1", 404),
-        ("::1", 404),
+        ("127.0.0.1", 403),
+        ("::1", 403),
         ("203.0.113.9", 403),
         ("127.0.0.1, 203.0.113.9", 403),
         ("127.0.0.1, x", 403),
@@ -84,7 +88,30 @@ def test_t31_who_comes_through_a_proxy_is_not_the_machine_itself(
 
 
 def test_t31_a_forwarded_address_is_ignored_unless_its_sender_is_listed(sqlite: Service) -> None:
-    assert sqlite.client.delete("/api/hosts/404", headers={"X-Forwarded-For": "203.0.113.9"}).status_code == 404
+    sqlite.client.get("/nothing", headers={"X-Forwarded-For": "203.0.113.9", "X-Request-ID": "unlisted"})
+    wait_until(lambda: "request_id=unlisted" in sqlite.log)
+    line = next(line for line in sqlite.log.splitlines() if "request_id=unlisted" in line)
+    assert "peer=127.0.0.1" in line
+
+
+@pytest.mark.parametrize("mode", ["off", "observe"])
+def test_t31_nothing_is_changed_through_a_proxy_while_no_token_is_asked_for(tmp_path: Path, mode: str) -> None:
+    """Whatever a proxy on this machine adds: everybody it speaks for would be this machine otherwise."""
+    ids = {"host_id": "1", "token_id": "0" * 12, "refused_id": "1"}
+    with running(settings_for(f"sqlite:///{tmp_path}/test.db", tmp_path, SECURITY_MODE=mode)) as service:
+        assert len(changes(service)) >= 6
+        for method, path in changes(service):
+            body: dict[str, str] | None = None if method == "DELETE" else {}
+            ask = partial(service.client.request, method, path.format(**ids), json=body)
+            assert ask().status_code in (404, 422), path
+            assert {ask(headers={name: "x"}).status_code for name in PROXIED} == {403}, path
+
+
+def changes(service: Service) -> list[tuple[str, str]]:
+    """The method and path of every route that changes something, but for those of reports and of people's sign-ins."""
+    routes = iter_route_contexts(service.app.routes)
+    found = [(method, route.path or "") for route in routes for method in route.methods or ()]
+    return [(method, path) for method, path in found if method not in ("GET", "HEAD") and path not in INTAKE | SIGN_IN]
 
 
 HOSTS = {

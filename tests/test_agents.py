@@ -192,6 +192,27 @@ def test_what_was_taken_is_not_counted_again() -> None:
     assert list(heard.take()) == []
 
 
+def test_what_could_not_be_noted_is_counted_with_the_next() -> None:
+    heard = Agents()
+    heard.stored("host", sign(0), repeat=False)
+    heard.refused("host", "VALIDATION", SECOND)
+    next(heard.take())  # and it fails
+    heard.stored("host", sign(1), repeat=True)
+    [[one]] = heard.take()
+    assert (one.reports, one.repeats, one.refused, one.last_refusal) == (1, 1, 1, "VALIDATION")
+
+
+def test_what_comes_while_it_is_noted_is_not_lost() -> None:
+    heard = Agents()
+    heard.stored("host", sign(0), repeat=False)
+    for portion in heard.take():
+        assert [one.reports for one in portion] == [1]
+        heard.stored("host", sign(1), repeat=False)
+        heard.refused("host", "VALIDATION", SECOND)
+    [[one]] = heard.take()
+    assert (one.reports, one.refused, one.last_refusal) == (1, 1, "VALIDATION")
+
+
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agents, "MAX_HOSTS", 3)
     monkeypatch.setattr(agents, "PORTION", 2)

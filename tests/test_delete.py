@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from database import purge
 from services import jobs
-from services.access import from_here
+from services.access import PROXIED, from_here
 from tests.service import Service, report
 
 TABLES = ("containers", "reports", "rollup_pending")
@@ -150,5 +150,5 @@ def test_no_web_page_deletes_a_host(sqlite: Service, origin: str) -> None:
     ],
 )
 def test_only_this_very_machine_from_here(peer: str | None, *, may: bool) -> None:
-    assert from_here(peer, None) is may
-    assert from_here(peer, "http://127.0.0.1:8000") is False
+    assert from_here(peer, {"host": "127.0.0.1:8000"}) is may
+    assert not any(from_here(peer, {name: ""}) for name in ("origin", *PROXIED))

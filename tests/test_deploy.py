@@ -93,6 +93,7 @@ def test_no_password_is_in_a_file() -> None:
     given = [service(name)["environment"] for name in SERVICES]
     passwords = {value for one in given for name, value in one.items() if "PASSWORD" in name}
     assert all(re.fullmatch(r"\$\{\w+:\?.+\}", value) for value in passwords), "each comes from the environment"
+    assert service("server")["environment"]["SECURITY_JWT_SECRET"] == "${SECURITY_JWT_SECRET:-}"
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -108,6 +109,7 @@ def test_compose_keeps_the_server_read_only_and_the_database_to_itself() -> None
     volumes = {volume.partition(":")[2] for volume in server["volumes"]}
     assert volumes == set(json.loads(instructions("VOLUME")[0]))
     assert server["depends_on"] == {"database": {"condition": "service_healthy"}}
+    assert {"SECURITY_MODE", "SECURITY_JWT_SECRET"} <= set(server["environment"])
     assert ("ports" in database, database["networks"]) == (False, ["database"])
     assert compose()["networks"]["database"] == {"internal": True}
 
@@ -125,10 +127,11 @@ def test_nginx_ends_idle_connections_before_an_instance_would_and_agents_connect
 
 
 def test_nginx_gives_a_report_to_one_instance_only() -> None:
-    assert directives("proxy_next_upstream") == ["off", "error timeout"]
-    reports, others = words("nginx.conf").split("    location /", 1)
-    assert "proxy_next_upstream off;" in reports.partition("location ~")[2]
-    assert "proxy_next_upstream error timeout;" in others
+    assert directives("proxy_next_upstream") == ["off", "error timeout", "off"]
+    reports, reading, changes = words("nginx.conf").partition("location ~")[2].split("    location ")[:3]
+    assert "proxy_next_upstream off;" in reports
+    assert "proxy_next_upstream error timeout;" in reading
+    assert "proxy_next_upstream off;" in changes
 
 
 @pytest.mark.parametrize("page", ["README.md", "rds.md", "nginx.conf"])

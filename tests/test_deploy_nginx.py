@@ -125,6 +125,8 @@ def test_reading_is_for_the_networks_that_are_listed(front: Front) -> None:
     with outsider:
         assert {outsider.get(front.url + path).status_code for path in paths} == {403}
         assert outsider.post(f"{front.url}/monitor_info", json={"node_name": "outside"}).status_code == 200
+        for path in ("/api/login", "/api/tokens", "/.change"):
+            assert envelope(outsider.post(front.url + path))["resultMessage"] == "not allowed from here"
     assert {httpx.get(front.url + path).status_code for path in paths} == {200}
 
 
@@ -165,6 +167,26 @@ def test_report_that_an_instance_may_have_committed_goes_to_no_other() -> None:
         assert (answer.status_code, envelope(answer)["resultCode"]) == (503, "COMMIT_UNKNOWN")
         assert answer.headers["retry-after"] == "2"
         assert len(one.requests + other.requests) == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_change_that_an_instance_may_have_made_goes_to_no_other(method: str) -> None:
+    """By nginx's own rule what is idempotent would."""
+    with stub(SILENT) as one, stub(SILENT) as other, nginx(one.port, other.port) as front:
+        answer = httpx.request(method, f"{front.url}/api/hosts/7/tags?a=%2F")
+        assert (answer.status_code, envelope(answer)["resultCode"]) == (503, "COMMIT_UNKNOWN")
+        [request] = one.requests + other.requests
+    assert request.startswith(f"{method} /api/hosts/7/tags?a=%2F http/1.1\r\n".lower().encode())
+
+
+def test_instance_is_told_the_host_that_was_asked_with_its_port() -> None:
+    with stub(OK) as one, nginx(one.port, one.port) as front:
+        httpx.get(f"{front.url}/api/hosts")
+        with raw.connect(front.port) as connection:
+            connection.sendall(b"GET /api/hosts HTTP/1.0\r\n\r\n")
+            raw.received(connection)
+        asked = [request.partition(b"\r\nhost: ")[2].partition(b"\r\n")[0] for request in one.requests]
+    assert asked == [f"127.0.0.1:{front.port}".encode(), b"monitor.example.internal"]
 
 
 def test_reading_is_tried_at_another_instance() -> None:

@@ -44,7 +44,7 @@ OPERATIONS = {
     "revoke_token": "DELETE /api/tokens/{token_id}",
     "login": "POST /api/login",
     "refresh_login": "POST /api/login/refresh",
-    "logout": "POST /api/logout",
+    "logout": "POST /api/login/logout",
     "health": "GET /health",
     "live": "GET /health/live",
     "config": "GET /config",

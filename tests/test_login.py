@@ -42,7 +42,7 @@ def signed_in(one: Guarded, name: str, role: str = "viewer") -> httpx.Response:
 
 def logout(service: Service, **headers: str) -> httpx.Response:
     service.client.cookies.clear()
-    return service.client.post("/api/logout", headers=headers)
+    return service.client.post("/api/login/logout", headers=headers)
 
 
 def cookie_in(answer: httpx.Response) -> Morsel[str]:
@@ -273,7 +273,7 @@ def test_t33_without_an_origin_a_refresh_shows_where_it_is_from(staffed: Guarded
     client.cookies.clear()
     for extra in ({}, {"Sec-Fetch-Site": "none"}):
         refused(client.post("/api/login/refresh", headers={**cookie, **extra}), 403, "FORBIDDEN")
-        refused(client.post("/api/logout", headers={**cookie, **extra}), 403, "FORBIDDEN")
+        refused(client.post("/api/login/logout", headers={**cookie, **extra}), 403, "FORBIDDEN")
     answer = client.post("/api/login/refresh", headers={**cookie, "Sec-Fetch-Site": "same-origin"})
     assert answer.status_code == 200
     client.cookies.clear()
@@ -394,6 +394,27 @@ def test_the_cookie_signs_out_as_well(staffed: Guarded) -> None:
     refused(staffed.get("/api/hosts", jwt_of(answer)), 401, "UNAUTHORIZED")
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_browser_sends_the_cookie_where_it_is_for(staffed: Guarded, *, leaves: bool) -> None:
+    """A client with a store of cookies that goes by their paths."""
+    name, page = person(staffed.url, f"browser-{leaves}"), {"Origin": staffed.service.url}
+    with httpx.Client(base_url=staffed.service.url, headers=page) as browser:
+        text = jwt_of(browser.post("/api/login", json={"user": name, "password": PASSWORD}))
+        assert browser.post("/api/login/refresh").status_code == 200
+        if leaves:
+            assert browser.post("/api/login/logout").json()["data"] == {"ended": True}
+        assert browser.post("/api/login/refresh").status_code == (401 if leaves else 200)
+    assert staffed.get("/api/hosts", text).status_code == (401 if leaves else 200)
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {}])
+def test_t33_a_page_of_another_server_takes_no_cookie_away(staffed: Guarded, headers: dict[str, str]) -> None:
+    """A form of it is sent without the cookie, but the answer may take the cookie away."""
+    answer = logout(staffed.service, **headers)
+    refused(answer, 403, "FORBIDDEN")
+    assert "set-cookie" not in answer.headers
+
+
 def test_only_this_session_ends(staffed: Guarded) -> None:
     name = person(staffed.url, "two-sessions")
     first, second = (jwt_of(login(staffed.service, name)) for _ in range(2))
@@ -411,7 +432,8 @@ def test_an_expired_jwt_signs_out(staffed: Guarded) -> None:
 
 
 def test_whoever_is_not_signed_in_may_sign_out(staffed: Guarded) -> None:
-    for headers in ({}, bearer("nonsense"), bearer(staffed.admin), {"Cookie": f"{COOKIE}=x"}):
+    page = {"Origin": staffed.service.url}
+    for headers in (page, bearer("nonsense"), bearer(staffed.admin), {**page, "Cookie": f"{COOKIE}=x"}):
         assert logout(staffed.service, **headers).json()["data"] == {"ended": False}
 
 

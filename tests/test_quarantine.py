@@ -1,12 +1,15 @@
-"""Reports that were refused for good: kept, looked at, replayed."""
+"""Reports that were refused for what they are: kept, looked at, replayed."""
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from database import quarantine
 from database.writer import Writer
@@ -15,6 +18,7 @@ from services import jobs
 from services.quarantine import WAITING, Quarantine, fitting, name_in
 from tests.guarded import Guarded, bearer, guarding, id_of
 from tests.intake import host_of, refused, stored, until
+from tests.schema_engine import Target
 from tests.service import Service, report, settings_for
 from utils.utils import moment
 
@@ -102,13 +106,118 @@ def test_a_report_for_another_host_is_stored_when_an_admin_says_so(guard: Guarde
     until(lambda: any(one["host_name"] == "replayed" for one in guard.get(PATH, guard.admin).json()["data"]))
     [one] = [one for one in guard.get(PATH, guard.admin).json()["data"] if one["host_name"] == "replayed"]
     assert (one["token_id"], one["code"]) == (id_of(wrong), "FORBIDDEN")
-    for repeat in (False, True):
-        answer = service.post({}, f"{PATH}/{one['id']}/replay", **admin)
-        assert stored(answer)["containers_count"] == 1
-        assert ("idempotent-replayed" in answer.headers) is repeat
+    answer = service.post({}, f"{PATH}/{one['id']}/replay", **admin)
+    assert stored(answer)["containers_count"] == 1
+    assert "idempotent-replayed" not in answer.headers
+    refused(service.post({}, f"{PATH}/{one['id']}/replay", **admin), 422, "VALIDATION")
     assert guard.get(f"{PATH}/{one['id']}", guard.admin).json()["data"]["replayed_at"]
-    until(lambda: service.log.count("report_replayed by=token:") == 2)
+    until(lambda: service.log.count("host=replayed ok=") == 2)
     assert service.sql("SELECT COUNT(*) FROM containers WHERE container_name = 'web'") == [(1,)]
+
+
+def test_the_next_try_of_an_agent_is_a_repeat_of_the_replay(guard: Guarded) -> None:
+    """Each try tells another age."""
+    service, path = guard.service, forbidden(guard, "kept-on", "its-own")
+    assert "idempotent-replayed" not in stored_by(service, path, guard).headers
+    answer = service.post(tried("kept-on", 9.5), Idempotency_Key="its-own", **guard.ingest("kept-on"))
+    assert answer.headers["idempotent-replayed"] == "true"
+    assert reports_of(service, "kept-on") == 1
+
+
+def test_the_replay_of_what_an_agent_brought_in_meanwhile_is_a_repeat(guard: Guarded) -> None:
+    service, path = guard.service, forbidden(guard, "brought-in", "its-own")
+    stored(service.post(tried("brought-in", 9.5), Idempotency_Key="its-own", **guard.ingest("brought-in")))
+    assert stored_by(service, path, guard).headers["idempotent-replayed"] == "true"
+    assert reports_of(service, "brought-in") == 1
+
+
+def test_a_replay_is_refused_when_its_key_is_long_forgotten(guard: Guarded) -> None:
+    service, path = guard.service, forbidden(guard, "forgotten", "its-own")
+    stored_by(service, path, guard)
+    service.sql("UPDATE reports SET report_key = NULL")
+    answer = service.post({}, path, **bearer(guard.admin))
+    refused(answer, 422, "VALIDATION")
+    assert answer.json()["resultMessage"].startswith("it was stored already, at 20")
+    assert reports_of(service, "forgotten") == 1
+
+
+def forbidden(guard: Guarded, host: str, key: str) -> str:
+    """Where a report is replayed that an agent sent with another's token."""
+    wrong = guard.ingest(f"{host}-other")
+    refused(guard.service.post(tried(host, 1.5), Idempotency_Key=key, **wrong), 403, "FORBIDDEN")
+    row = "SELECT id FROM quarantine WHERE host_name = :host"
+    until(lambda: bool(guard.service.sql(row, host=host)))
+    return f"{PATH}/{guard.service.sql(row, host=host)[0][0]}/replay"
+
+
+def tried(host: str, age_s: float) -> dict[str, Any]:
+    return {**report(host, "app"), "age_s": age_s}
+
+
+def stored_by(service: Service, path: str, guard: Guarded) -> httpx.Response:
+    answer = service.post({}, path, **bearer(guard.admin))
+    stored(answer)
+    return answer
+
+
+def reports_of(service: Service, host: str) -> int:
+    counted = "SELECT COUNT(*) FROM reports JOIN hosts ON hosts.id = host_id WHERE host_name = :host"
+    [(count,)] = service.sql(counted, host=host)
+    assert isinstance(count, int)
+    return count
+
+
+def test_a_report_of_a_batch_has_its_key_in_quarantine_too(observing: Guarded) -> None:
+    items = [{**report(name), "idempotency_key": key} for name, key in (("", "a-key"), ("\n", "x" * 256), ("", 5))]
+    observing.service.post({"reports": items}, "/api/resources/batch")
+    assert [one["idempotency_key"] for one in kept(observing.service, 3)] == [None, None, "a-key"]
+
+
+def test_a_key_that_is_another_reports_is_not_used_again(observing: Guarded) -> None:
+    service = observing.service
+    stored(service.post(report("twice", "one"), Idempotency_Key="used"))
+    for name in ("two", "three"):
+        refused(service.post(report("twice", name), Idempotency_Key="used"), 422, "KEY_MISMATCH")
+    for one in kept(service, 2):
+        assert "idempotent-replayed" not in stored_by(service, f"{PATH}/{one['id']}/replay", observing).headers
+    assert reports_of(service, "twice") == 3
+
+
+def test_what_is_sent_again_is_kept_once(observing: Guarded) -> None:
+    service = observing.service
+    for age_s in range(3):
+        wrong = {**report("again", cpu_percentage="much"), "age_s": age_s}
+        refused(service.post(wrong, Idempotency_Key="same"), 422, "VALIDATION")
+        until(lambda: not service.state["quarantine"]._waiting)
+    for key in ("same", "other"):
+        service.post(report("again-too", cpu_percentage="much"), Idempotency_Key=key)
+    found = kept(service, 3)
+    assert [(one["host_name"], one["idempotency_key"]) for one in found] == [
+        ("again-too", "other"),
+        ("again-too", "same"),
+        ("again", "same"),
+    ]
+
+
+def test_of_one_turn_too_it_is_kept_once(store: Target) -> None:
+    same = replace(refused_report("host"), idempotency_key="same")
+    with store.engine.begin() as connection:
+        quarantine.keep(connection, [same, same, refused_report("host"), refused_report("host")])
+        quarantine.keep(connection, [same])
+        assert [one.idempotency_key for one in quarantine.listed(connection)] == [None, None, "same"]
+
+
+def test_it_is_kept_after_all_when_the_database_failed(observing: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = observing.service
+    monkeypatch.setattr(quarantine, "keep", _failing)
+    service.post(report("in-vain", cpu_percentage="much"))
+    until(lambda: "job_failed job=quarantine" in service.log)
+    monkeypatch.undo()
+    assert [one["host_name"] for one in kept(service, 1)] == ["in-vain"]
+
+
+def _failing(*_: object, **__: object) -> None:
+    raise OperationalError("INSERT", {}, Exception("gone"))
 
 
 def test_it_is_stored_at_the_time_at_which_it_came(observing: Guarded) -> None:
@@ -167,6 +276,17 @@ def test_of_a_flood_the_last_ones_wait() -> None:
     taken = waiting.take()
     assert (len(taken), taken[-1].host_name) == (WAITING, f"host-{WAITING + 4}")
     assert waiting.take() == []
+
+
+def test_what_is_put_back_waits_before_what_came_meanwhile() -> None:
+    waiting = Quarantine()
+    for number in range(WAITING):
+        waiting.put(refused_report(f"host-{number}"))
+    taken = waiting.take()
+    waiting.put(refused_report("meanwhile"))
+    waiting.put_back(taken)
+    names = [one.host_name for one in waiting.take()]
+    assert names == [*(f"host-{number}" for number in range(1, WAITING)), "meanwhile"]
 
 
 def refused_report(name: str) -> quarantine.Refused:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from database import tokens
 from database.credentials import Credentials
 from database.tokens import Token
 from services import jobs
@@ -232,6 +234,24 @@ def test_the_last_use_is_noted(new_url: Callable[[str], str], engine: str, tmp_p
             until(lambda: guard.get("/api/hosts", new).status_code == 200)
             guard.get("/api/hosts", text)
             until(lambda: None not in last_use(guard, text))
+
+
+def test_a_use_that_could_not_be_noted_is_noted_later(
+    new_url: Callable[[str], str], engine: str, tmp_path: Path
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "USED_EVERY_S", 0.1)
+        with guarding(settings_for(new_url(engine), tmp_path, SECURITY_MODE="enforce")) as guard:
+            text = guard.token("--scope", "read")
+            with patch.context() as failing:
+                failing.setattr(tokens, "used", _failing)
+                guard.get("/api/hosts", text)
+                until(lambda: "job_failed job=tokens" in guard.service.log)
+            until(lambda: last_use(guard, text)[0] is not None)
+
+
+def _failing(*_: object, **__: object) -> None:
+    raise OperationalError("UPDATE", {}, Exception("gone"))
 
 
 def last_use(guard: Guarded, text: str) -> tuple[str | None, str | None]:

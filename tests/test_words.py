@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic.fields import FieldInfo
 
+from agent import sender
 from config.config import ROOT, load
 from config.settings import SECTIONS
 from main import create_app
@@ -110,6 +111,19 @@ def test_every_result_code_stands_in_the_table_with_its_status(name: str) -> Non
         assert {str(STATUS[code]) for code in row} == set(statuses.split(", "))
         codes += row
     assert sorted(codes) == sorted(Code)
+
+
+@BOTH
+def test_the_table_has_agents_drop_what_ours_drops(name: str) -> None:
+    words = {ENGLISH: "not retry", KOREAN: "재시도하지 않습니다"}
+    final = [row for row in table(name, "200") if row[2] == words[name]]
+    assert {int(status) for row in final for status in row[0].split(", ")} == sender.FINAL
+    assert {span for row in final for span in spans(row[1])} - {"data.errors"} == sender.FINAL_CODES
+
+
+def test_the_codes_say_the_same_as_the_table() -> None:
+    final = [line.split("|")[1] for line in (Code.__doc__ or "").splitlines() if line.endswith("| not retry |")]
+    assert set(", ".join(map(str.strip, final)).split(", ")) == sender.FINAL_CODES
 
 
 def test_both_languages_have_the_same_sections() -> None:

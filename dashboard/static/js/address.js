@@ -11,9 +11,10 @@ export function state(usual) {
   );
 }
 
-/** Puts a state into the address; `step`: the back button leads to the one before. */
+/** Puts a state into the address, beside those of other parts; `step`: the back button leads to the one before. */
 export function put(usual, now, { step = true } = {}) {
-  const given = new URLSearchParams();
+  const given = new URLSearchParams(location.search);
+  Object.keys(usual).forEach((name) => given.delete(name));
   for (const [name, value] of Object.entries(now)) {
     if (Array.isArray(value)) value.forEach((one) => given.append(name, one));
     else if (value !== null && value !== "" && value !== usual[name]) given.set(name, value);

@@ -78,6 +78,12 @@ export async function ask(method, path, parameters, options) {
   return { data: envelope.data, message: envelope.resultMessage, headers: answer.headers };
 }
 
+/** The cursor of the page after an answer's; null after the last. */
+export function cursor(headers) {
+  const next = /<([^>]*)>; rel="next"/.exec(headers.get("Link") ?? "");
+  return next && new URL(next[1], location.origin).searchParams.get("cursor");
+}
+
 /** What is at a path. */
 export const get = async (path, parameters, options) => (await ask("GET", path, parameters, options)).data;
 
@@ -90,12 +96,13 @@ const tell = (news) => watchers.forEach((watcher) => watcher(news));
 
 /**
  * Does some work now and then every so many seconds, but not in a tab that nobody sees, and more seldom while the server
- * is away. Gives a function that does it at once.
+ * is away. Gives a function that does it at once, or once more where it is being done: what it is about has changed.
  */
 export function every(seconds, work) {
   let timer = null;
   let failures = 0;
   let running = null;
+  let next = null;
   async function run() {
     clearTimeout(timer);
     try {
@@ -110,7 +117,8 @@ export function every(seconds, work) {
     timer = document.hidden ? null : setTimeout(now, wait * 1000);
   }
   function now() {
-    running ??= run().finally(() => (running = null));
+    if (running) return (next ??= running.then(() => ((next = null), now())));
+    running = run().finally(() => (running = null));
     return running;
   }
   document.addEventListener("visibilitychange", () => document.hidden || timer || now());

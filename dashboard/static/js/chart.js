@@ -17,6 +17,10 @@ export function library() {
   return plotly;
 }
 
+// Beside its colour each line has a pattern of its own.
+const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "8px,2px,2px,2px,2px,2px", "2px,6px"];
+// So few points are drawn as points too: a line needs two.
+const FEW = 30;
 const STEPS_S = { m: 60, h: 3_600, d: 86_400 };
 
 /** The length of a step in ms; 0 for samples as they came. */
@@ -76,10 +80,12 @@ function layout(colours, unit, span) {
 function lines(series, colours, unit) {
   return series.flatMap(({ name, columns: shown, band }, index) => {
     const colour = colours.series[index % colours.series.length];
-    const common = { x: shown.t, type: "scatter", mode: "lines", connectgaps: false, legendgroup: name };
-    const average = { ...common, y: shown.avg, name, line: { color: colour, width: 1.75 }, hovertemplate: `%{y:.1f} ${unit}` };
+    const mode = shown.t.length > FEW ? "lines" : "lines+markers";
+    const common = { x: shown.t, type: "scatter", mode, connectgaps: false, legendgroup: name };
+    const line = { color: colour, width: 1.75, dash: DASHES[index % DASHES.length] };
+    const average = { ...common, y: shown.avg, name, marker: { color: colour, size: 5 }, line, hovertemplate: `%{y:.1f} ${unit}` };
     if (!band) return [average];
-    const edge = { ...common, line: { width: 0 }, showlegend: false, hovertemplate: `%{y:.1f} ${unit}` };
+    const edge = { ...common, mode: "lines", line: { width: 0 }, showlegend: false, hovertemplate: `%{y:.1f} ${unit}` };
     const fill = colour.replace("rgb(", "rgba(").replace(")", ", 0.2)");
     return [
       { ...edge, y: shown.max, name: t("chart.max") },
@@ -90,9 +96,11 @@ function lines(series, colours, unit) {
 }
 
 function marks(events, colours) {
-  const shapes = events.map(({ at }) => ({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: colours.marks, width: 1, dash: "dot" } }));
+  // Of a text Plotly leaves out the zone; a date it shows in the viewer's.
+  const moments = events.map(({ at }) => new Date(at));
+  const shapes = moments.map((at) => ({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: colours.marks, width: 1, dash: "dot" } }));
   const trace = {
-    x: events.map(({ at }) => at), y: events.map(() => 0), text: events.map(({ words }) => words), name: t("chart.events"),
+    x: moments, y: events.map(() => 0), text: events.map(({ words }) => words), name: t("chart.events"),
     type: "scatter", mode: "markers", marker: { symbol: "triangle-up", size: 9, color: colours.marks }, hovertemplate: "%{text}<extra></extra>",
   };
   return { shapes, traces: events.length ? [trace] : [] };
@@ -102,6 +110,9 @@ const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: [
 
 /** What Plotly would read as markup in a name stays a name. */
 export const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+/** A moment as Plotly writes it: in the viewer's zone, and a midnight without its time, which would be read as UTC. */
+const read = (at) => new Date(/^\d+-\d+-\d+$/.test(at) ? `${at} 00:00` : at);
 
 /**
  * Draws series `[{name, columns, band}]` with events `[{at, words}]` into a node; `zoomed` is called with the two moments
@@ -116,6 +127,6 @@ export async function chart(node, { series, events = [], unit, span, zoomed }) {
   node.zooms = true;
   node.on("plotly_relayout", (change) => {
     if (change["xaxis.autorange"]) zoomed(null);
-    else if (change["xaxis.range[0]"]) zoomed([change["xaxis.range[0]"], change["xaxis.range[1]"]].map((at) => new Date(at)));
+    else if (change["xaxis.range[0]"]) zoomed([change["xaxis.range[0]"], change["xaxis.range[1]"]].map(read));
   });
 }

@@ -4,7 +4,7 @@ import * as address from "./address.js";
 import { every, get } from "./api.js";
 import { el, keyed, say } from "./dom.js";
 import { empty, page } from "./frame.js";
-import { entry } from "./happened.js";
+import { entry, key } from "./happened.js";
 import { draw, spark } from "./spark.js";
 import { ago, elsewhere, gib, number, percent, t } from "./words.js";
 
@@ -221,7 +221,6 @@ const happened = el("ol", { class: "happened" });
 const quiet = el("p", { hidden: true }, t("events.quiet"));
 
 function drawEvents(events) {
-  const key = (event) => [event.host_id, event.at, event.kind, event.engine_type, event.container_name].join("\n");
   keyed(happened, events, key, entry, () => {});
   quiet.hidden = events.length > 0;
 }

@@ -6,6 +6,9 @@ import { known, t, time } from "./words.js";
 /** Where a container's page is. */
 export const containerAddress = (hostId, name) => `/hosts/${hostId}/containers/${encodeURIComponent(name)}`;
 
+/** What tells an event from all others. */
+export const key = (event) => [event.host_id, event.at, event.kind, event.engine_type, event.container_name].join("\n");
+
 /** What an event says, without who and when. */
 export function what(event) {
   const from = event.from ?? t("unknown");

@@ -7,7 +7,8 @@ export const SPANS_S = { "1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800
 
 /** The two moments in ms that a state (`range`, or `from` and `to`) means. */
 export function span({ range, from, to }) {
-  if (from && to) return [Date.parse(from), Date.parse(to)];
+  const own = [from, to].map(Date.parse);
+  if (own[0] < own[1]) return own;
   const now = Date.now();
   return [now - (SPANS_S[range] ?? SPANS_S["1h"]) * 1000, now];
 }

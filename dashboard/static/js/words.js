@@ -54,7 +54,8 @@ export function lasting(seconds) {
     const all = place ? seconds % UNITS[place - 1][1] : seconds;
     return [unit, Math.floor(all / size)];
   });
-  const first = Math.max(parts.findIndex(([, count]) => count > 0), 0);
+  const some = parts.findIndex(([, count]) => count > 0);
+  const first = some < 0 ? parts.length - 1 : some;
   const style = (unit, count) => new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "narrow" }).format(count);
   return parts.slice(first, first + 2).map(([unit, count]) => style(unit, count)).join(" ");
 }

@@ -1,0 +1,50 @@
+// Hosts and containers beside each other, and two moments: the ends of one span, over which the lines go.
+
+import * as address from "./address.js";
+import { every } from "./api.js";
+import { difference } from "./difference.js";
+import { el } from "./dom.js";
+import { page } from "./frame.js";
+import { picker } from "./range.js";
+import { together } from "./together.js";
+import { t } from "./words.js";
+
+const AGAIN_S = 60;
+const USUAL = { range: "24h", from: "", to: "", of: [], metric: "cpu_percentage", host: "", rows: "20" };
+
+let now = address.state(USUAL);
+let seen = null;
+const ranges = picker(now, set);
+const parts = [together(set), difference(set)];
+
+async function look() {
+  // Two moments of the past stay what they were; a span up to now goes on.
+  const asked = JSON.stringify(now);
+  if (now.from && asked === seen) return;
+  await Promise.all(parts.map((part) => part.look(now)));
+  seen = asked;
+}
+
+function set(changes) {
+  now = { ...now, ...changes };
+  address.put(USUAL, now);
+  show();
+}
+
+function show() {
+  ranges.show(now);
+  parts.forEach((part) => part.show(now));
+  again();
+}
+
+page.append(el("p", { class: "note" }, t("compare.intro")), ranges, ...parts.map((part) => part.node));
+parts.forEach((part) => part.show(now));
+const again = every(AGAIN_S, look);
+address.moved(() => {
+  now = address.state(USUAL);
+  show();
+});
+addEventListener("themechange", () => {
+  seen = null;
+  again();
+});

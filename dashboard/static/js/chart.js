@@ -1,5 +1,6 @@
 // Charts of the past, drawn by Plotly, which is fetched only by the pages that have one.
 
+import { svg } from "./dom.js";
 import { t } from "./words.js";
 
 const address = document.querySelector('meta[name="charts"]').content;
@@ -18,7 +19,7 @@ export function library() {
 }
 
 // Beside its colour each line has a pattern of its own.
-const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "8px,2px,2px,2px,2px,2px", "2px,6px"];
+const DASHES = ["solid", "8px,4px", "2px,3px", "8px,3px,2px,3px", "16px,4px", "16px,3px,2px,3px", "8px,3px,2px,3px,2px,3px", "2px,6px"];
 // So few points are drawn as points too: a line needs two.
 const FEW = 30;
 const STEPS_S = { m: 60, h: 3_600, d: 86_400 };
@@ -69,7 +70,6 @@ function layout(colours, unit, span) {
     plot_bgcolor: "transparent",
     font: { color: colours.text, family: "system-ui, sans-serif", size: 12 },
     hovermode: "x unified",
-    showlegend: true,
     legend: { orientation: "h", y: 1.12 },
     dragmode: "zoom",
     xaxis: { ...axis, type: "date", range: span.map((at) => new Date(at)) },
@@ -95,6 +95,13 @@ function lines(series, colours, unit) {
   });
 }
 
+/** A piece of the line at some place among others, for a legend of one's own. */
+export function swatch(index) {
+  const dashes = DASHES[index % DASHES.length];
+  const line = svg("line", { x1: 0, x2: 28, y1: 4, y2: 4, "stroke-dasharray": dashes === "solid" ? null : dashes });
+  return svg("svg", { class: "swatch", "data-series": index % SERIES.length, viewBox: "0 0 28 8", "aria-hidden": "true" }, line);
+}
+
 function marks(events, colours) {
   // Of a text Plotly leaves out the zone; a date it shows in the viewer's.
   const moments = events.map(({ at }) => new Date(at));
@@ -118,11 +125,11 @@ const read = (at) => new Date(/^\d+-\d+-\d+$/.test(at) ? `${at} 00:00` : at);
  * Draws series `[{name, columns, band}]` with events `[{at, words}]` into a node; `zoomed` is called with the two moments
  * that a drag chose, or with null when a double click lets go of them.
  */
-export async function chart(node, { series, events = [], unit, span, zoomed }) {
+export async function chart(node, { series, events = [], unit, span, zoomed, legend = true }) {
   const Plotly = await library();
   const colours = theme();
   const { shapes, traces } = marks(events, colours);
-  await Plotly.react(node, [...lines(series, colours, unit), ...traces], { ...layout(colours, unit, span), shapes }, CONFIG);
+  await Plotly.react(node, [...lines(series, colours, unit), ...traces], { ...layout(colours, unit, span), shapes, showlegend: legend }, CONFIG);
   if (!zoomed || node.zooms) return;
   node.zooms = true;
   node.on("plotly_relayout", (change) => {

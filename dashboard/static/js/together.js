@@ -1,7 +1,7 @@
 // Up to eight hosts and containers as lines of one chart.
 
 import { get, Refusal } from "./api.js";
-import { chart, columns, plain } from "./chart.js";
+import { chart, columns, plain, swatch } from "./chart.js";
 import { el, keyed, say } from "./dom.js";
 import { containerAddress } from "./happened.js";
 import { span } from "./range.js";
@@ -117,9 +117,9 @@ export function together(choose) {
   function drawValues(lines, metric) {
     const [, words] = METRICS[metric];
     body.replaceChildren(
-      ...lines.map((one) => {
+      ...lines.map((one, index) => {
         const cells = one.history ? sums(one.history.points, metric).map((value) => el("td", {}, words(value))) : [el("td", { colspan: 3 }, t("compare.unknown"))];
-        return el("tr", {}, el("th", { scope: "row" }, label(one)), ...cells);
+        return el("tr", {}, el("th", { scope: "row" }, swatch(index), label(one)), ...cells);
       }),
     );
   }
@@ -151,7 +151,7 @@ export function together(choose) {
     node.setAttribute("aria-label", t("compare.chart", { metric: t(`chart.${metric}`), names: lines.map(label).join(", ") }));
     drawValues(lines, metric);
     const series = lines.map((one) => ({ name: plain(label(one)), columns: columns(one.history?.points ?? [], metric, one.history?.step ?? "raw") }));
-    await chart(node, { series, unit: METRICS[metric][0], span: ends, zoomed });
+    await chart(node, { series, unit: METRICS[metric][0], span: ends, zoomed, legend: false });
   }
 
   const title = el("h2", { id: "together-title" }, t("compare.together"));

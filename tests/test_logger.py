@@ -119,7 +119,7 @@ def test_no_line_has_a_jwt_whatever_control_character_stands_before_it(
     text = f"{mark}eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2VjcmV0"
     lines = written(lambda: say(text, logger.event("x", of=text), repr(text)))
     assert [line.count("[hidden]") for line in lines] == [1, 1, 1]
-    assert "c2VjcmV0" not in "".join(lines)
+    assert not re.search("eyJ|c2Vj", "".join(lines))
 
 
 def test_a_line_has_the_owners_format(written: Callable[..., list[str]]) -> None:

@@ -15,7 +15,7 @@ from services.tokens import described, issue, known
 from utils.token_text import mint
 
 ONCE = "This is the only time that it is shown."
-COLUMNS = ("id", "status", "scope", "binding", "host_name", "last_used", "expires_at", "name")
+COLUMNS = ("id", "status", "scope", "binding", "host_name", "last_used", "expires_at", "previous_until", "name")
 
 
 @click.group("token")

@@ -37,6 +37,7 @@ Outcome = Stored | Failure
 Outcomes = list[tuple[Prepared, Outcome]]
 
 _UNKNOWN = "the outcome is not known yet; send the same report and key again"
+JOB_UNKNOWN = "the outcome is not known; look whether it was done before you ask again"
 _GIVE_UP = {
     Fault.STORAGE_FULL: (Code.STORAGE_FULL, "the database has no space left; try again later"),
     Fault.CORRUPT: (Code.DB_UNAVAILABLE, "the database file is damaged; nothing is written until it is restored"),
@@ -108,7 +109,7 @@ class Committer:
         connection = self.connection()
         try:
             result = job(connection)
-            connection.commit()
+            _commit(connection)
         except BaseException:  # nothing of it may stay for the next batch to commit
             self.close()
             raise
@@ -275,6 +276,16 @@ class Committer:
         settled = {report for report, _ in known}
         attempt.reports = [report for report in attempt.reports if report not in settled]
         self._settle(known)
+
+
+def _commit(connection: Connection) -> None:
+    """Commits a job. Raises COMMIT_UNKNOWN where no answer proves that it was undone."""
+    try:
+        connection.commit()
+    except DBAPIError as error:
+        if judged(error):
+            raise
+        raise unavailable(JOB_UNKNOWN, Code.COMMIT_UNKNOWN) from error
 
 
 def _discard(connection: Connection) -> None:

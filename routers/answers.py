@@ -56,4 +56,5 @@ def unchanged(request: Request, tag: str) -> bool:
 def _next(request: Request, cursor: str) -> str:
     """A relative address: an absolute one would have to believe the Host header."""
     others = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    return f"{request.scope['path']}?{urlencode([*others, ('cursor', cursor)])}"
+    path = f"{request.scope.get('app_root_path', '')}{request.scope['path']}"
+    return f"{path}?{urlencode([*others, ('cursor', cursor)])}"

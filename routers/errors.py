@@ -19,6 +19,7 @@ from routers.answers import refusal
 from routers.audits import actor
 from routers.clients import peer_of, principal_of
 from routers.deps import state_of
+from utils.networks import network_of
 
 logger = logging.getLogger("routers.refusals")
 
@@ -68,7 +69,7 @@ def _shown(error: Any) -> dict[str, Any]:  # noqa: ANN401 - Pydantic's error dic
 def log_refusal(request: Request, failure: Failure) -> None:
     """One WARNING a minute for each client and code, without the body; the rest is counted."""
     peer = peer_of(request.scope) or "-"
-    suppressed = state_of(request)["refusals"].allow((peer, failure.code))
+    suppressed = state_of(request)["refusals"].allow((network_of(peer), failure.code))
     if suppressed is None:
         return
     errors: Sequence[Any] = (failure.data or {}).get("errors", ()) if isinstance(failure.data, dict) else ()

@@ -20,6 +20,7 @@ from routers.errors import on_failure
 from routers.headers import text, values
 from routers.writes import written
 from services.access import Principal, authenticate, covers, from_here, may_report, needed, signed_in
+from utils.networks import network_of
 from utils.utils import moment
 
 # A token, or a JWT of those that sign in; a host may well be called platforms_1.
@@ -60,7 +61,7 @@ def admit(scope: Scope) -> None:
 
 def _count(scope: Scope, state: State, principal: Principal | None) -> None:
     """Who is known counts by themselves: a fleet may sit behind one address."""
-    if failure := state["limits"].too_often(principal.key if principal else peer_of(scope)):
+    if failure := state["limits"].too_often(principal.key if principal else network_of(peer_of(scope))):
         raise failure
 
 
@@ -129,7 +130,7 @@ async def _bound(request: Request, token: Token, host_name: str) -> Token:
 
 def _spoofed(request: Request, token_id: str, host_name: str) -> None:
     peer, state = peer_of(request.scope), state_of(request)
-    suppressed = state["refusals"].allow((peer, token_id, "host_spoof"))
+    suppressed = state["refusals"].allow((network_of(peer), token_id, "host_spoof"))
     if suppressed is not None:
         also = {"by": f"token:{token_id}", "suppressed": suppressed}
         audit("host_spoof", logging.WARNING, token=token_id, host=host_name, peer=peer, also=also)

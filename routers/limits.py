@@ -12,6 +12,7 @@ from model.envelope import Failure, too_often
 from routers.clients import Proxies
 from services.rates import Rates
 from utils.limits import files_allowed
+from utils.networks import network_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,22 +39,28 @@ class Connections:
         if self._most is not None and self._all >= self._most:
             self._tell("no_files_left", limit=self._most)
             return False
-        if self._each and self._of[address] >= self._each and not self._proxies.trusts(address):
-            self._tell("too_many_connections", peer=address, limit=self._each)
+        client = self._client(address)
+        if self._each and self._of[client] >= self._each and not self._proxies.trusts(address):
+            self._tell("too_many_connections", client, peer=address, limit=self._each)
             return False
         self._all += 1
-        self._of[address] += 1
+        self._of[client] += 1
         return True
 
     def leave(self, address: str) -> None:
         """Forgets a client with its last connection."""
+        client = self._client(address)
         self._all -= 1
-        self._of[address] -= 1
-        if not self._of[address]:
-            del self._of[address]
+        self._of[client] -= 1
+        if not self._of[client]:
+            del self._of[client]
 
-    def _tell(self, name: str, **values: object) -> None:
-        suppressed = self._lines.allow((name, values.get("peer")))
+    def _client(self, address: str) -> str:
+        """A proxy counts by itself: its neighbours are not those that it speaks for."""
+        return address if self._proxies.trusts(address) else network_of(address)
+
+    def _tell(self, name: str, client: str = "", **values: object) -> None:
+        suppressed = self._lines.allow((name, client))
         if suppressed is not None:
             logger.warning(event(name, **values, suppressed=suppressed or None))
 

@@ -54,7 +54,7 @@ async def login(request: Request, db: Db) -> Response:
     session, cookie = begin(user, moment(db.clock.now()))
     again = await state_of(request)["people"].renewed(user, person.password)
     if not await written(request, partial(sessions.begin, session=session, user=user, password_hash=again)):
-        raise _wrong(request, person.user)  # the password was changed meanwhile
+        raise _wrong(request, user)  # the password was changed meanwhile
     _tell(request, "login_succeeded", user.name)
     return _signed(request, key, (session, user), cookie, beside=person.by_form)
 
@@ -102,7 +102,7 @@ async def logout(request: Request, db: Db) -> Response:
     session_id, name = await _signed_in(request, db)
     ended = session_id is not None and await _ended(request, session_id)
     if ended:
-        _tell(request, "logged_out", name or "")
+        _tell(request, "logged_out", name)
     return answer(ok({"ended": ended}), headers=_headers(request, "", 0))
 
 
@@ -118,7 +118,7 @@ async def _proven(request: Request, db: Db, person: Asked) -> User:
         people.lockout.undecided(attempt)
         raise
     if user is None or not good:
-        raise _wrong(request, person.user)
+        raise _wrong(request, user)
     people.lockout.succeeded(attempt)
     return user
 
@@ -190,8 +190,9 @@ def _headers(request: Request, cookie: str | None, max_age: int) -> dict[str, st
     return {name: value for name, value in made.headers.items() if name != "content-length"}
 
 
-def _wrong(request: Request, name: str) -> Failure:
-    _tell(request, "login_failed", name, logging.WARNING)
+def _wrong(request: Request, user: User | None) -> Failure:
+    """What nobody is called is not told: people type their password into the wrong field."""
+    _tell(request, "login_failed", user.name if user else None, logging.WARNING)
     return Failure(Code.UNAUTHORIZED, "user or password is wrong", headers=_refused())
 
 
@@ -202,13 +203,13 @@ def _over(request: Request) -> Failure:
 
 def _locked(request: Request, attempt: Attempt, wait_s: int) -> Failure:
     if state_of(request)["refusals"].allow(("login_locked", attempt.network)) is not None:
-        _tell(request, "login_locked", attempt.name, logging.WARNING, wait_s=wait_s)
+        _tell(request, "login_locked", None, logging.WARNING, wait_s=wait_s)
     headers = {"Retry-After": str(wait_s), "Cache-Control": "no-store"}
     return Failure(Code.RATE_LIMITED, "too many wrong passwords; try again later", headers=headers)
 
 
-def _tell(request: Request, name: str, user: str, level: int = logging.INFO, wait_s: int | None = None) -> None:
-    audit(name, level, user=user[:MAX_SHOWN], peer=_peer(request), wait_s=wait_s)
+def _tell(request: Request, name: str, user: str | None, level: int = logging.INFO, wait_s: int | None = None) -> None:
+    audit(name, level, user=user[:MAX_SHOWN] if user else None, peer=_peer(request), wait_s=wait_s)
 
 
 def _refused() -> dict[str, str]:

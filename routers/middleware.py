@@ -8,6 +8,7 @@ from itertools import chain
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Request
+from starlette._utils import get_route_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.config import Settings
@@ -55,8 +56,7 @@ class Edge:
             request_id.reset(token)
 
     async def _answer(self, scope: Scope, exchange: "_Exchange") -> None:
-        if scope["path"] != "/":
-            scope["path"] = scope["path"].rstrip("/") or "/"
+        _rooted(scope)
         if failure := _refused(scope) or self._misled(scope):
             log_refusal(Request(scope), failure)
             await refusal(failure)(scope, exchange.receive, exchange.send)
@@ -68,6 +68,15 @@ class Edge:
         if self._hosts is None or scope["path"] == LIVE or host_of(scope) in self._hosts:
             return None
         return Failure(Code.BAD_REQUEST, "this host is not served here")
+
+
+def _rooted(scope: Scope) -> None:
+    """Takes off what `uvicorn --root-path` puts before the path, so that all of ours judges what the router matches.
+
+    Links get it back from `app_root_path`, which is Starlette's name for it.
+    """
+    scope["app_root_path"] = scope.get("root_path", "").rstrip("/")
+    scope["path"], scope["root_path"] = get_route_path(scope).rstrip("/") or "/", ""
 
 
 def _plainly(send: Send) -> Send:

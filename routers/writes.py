@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
+from database.committer import JOB_UNKNOWN
 from database.writer import ACK_TIMEOUT_S
 from model.envelope import Code, unavailable
 from routers.deps import state_of
@@ -22,4 +23,4 @@ async def written(request: Request, job: Callable[[Any], T]) -> T:
     try:
         return await asyncio.wait_for(future, ACK_TIMEOUT_S)
     except TimeoutError:
-        raise unavailable("the outcome was not known in time; look for the host", Code.COMMIT_UNKNOWN) from None
+        raise unavailable(JOB_UNKNOWN, Code.COMMIT_UNKNOWN) from None

@@ -1,10 +1,11 @@
 """Who has tried too many passwords: five of one name from one address in fifteen minutes, or fifty of any names."""
 
-import ipaddress
 import math
 from collections import OrderedDict, deque
 from datetime import datetime, timedelta
 from typing import NamedTuple
+
+from utils.networks import network_of
 
 LIMIT, LIMIT_OF_ALL_NAMES = 5, 50
 WINDOW = timedelta(minutes=15)
@@ -71,11 +72,5 @@ def _of_all(attempt: Attempt) -> Attempt:
 
 
 def attempt_of(name: str, peer: str | None) -> Attempt:
-    """Of an IPv6 address the network counts: who has one has 2^64 addresses."""
-    try:
-        address = ipaddress.ip_address(peer or "")
-    except ValueError:
-        return Attempt(name, peer or "")
-    if isinstance(address, ipaddress.IPv6Address) and not address.ipv4_mapped:
-        return Attempt(name, str(ipaddress.ip_network((address, 64), strict=False)))
-    return Attempt(name, str(getattr(address, "ipv4_mapped", None) or address))
+    """Whose attempt it is: who has a network of addresses is one."""
+    return Attempt(name, network_of(peer))

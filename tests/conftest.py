@@ -7,9 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page
 from pytest_timeout import _get_item_settings  # type: ignore[import-untyped]
 
 from services import jobs, lockout
+from tests.dashboard import Console, Fleet, at_work, browsing, filled, opened
 from tests.guarded import Guarded, guarding
 from tests.people import SECRET
 from tests.schema_engine import Target, target
@@ -144,3 +146,31 @@ def store(engine: str, new_url: Callable[[str], str]) -> Iterator[Target]:
     with target(new_url(engine)) as one:
         one.prepare()
         yield one
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all pages."""
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def fleet(new_url: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A made-up fleet on SQLite, whose events are made at once."""
+    settings = settings_for(new_url("sqlite"), tmp_path_factory.mktemp("fleet"))
+    with pytest.MonkeyPatch.context() as patch, at_work(patch), running(settings) as one:
+        yield filled(one)
+
+
+@pytest.fixture
+def console(fleet: Fleet) -> Console:
+    """What must stay empty while a page is open."""
+    return Console(fleet.url)
+
+
+@pytest.fixture
+def page(browser: Browser, console: Console) -> Iterator[Page]:
+    """A page of the fleet's service, 1280 px wide, in English, in Seoul."""
+    with opened(browser, console) as page:
+        yield page

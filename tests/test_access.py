@@ -1,12 +1,15 @@
 """Who may report, read and change: the threats T1 to T3, T35 and T38 where tokens are asked for, and the way there."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import event
+from starlette.types import Message, Send
 
 from services.access import INTAKE, needed
 from tests.console import manage
@@ -79,6 +82,47 @@ def statements_of(guard: Guarded) -> list[str]:
 def test_t1_what_shows_no_token_is_refused(guard: Guarded, header: str) -> None:
     given = header.replace("{}", guard.admin)
     refused(guard.service.client.get("/api/hosts", headers={"Authorization": given}), 401, "UNAUTHORIZED")
+
+
+@pytest.mark.parametrize("root", ["/x", "/x/", "/api", "/health", "/static", "/docs-assets", "/a/b", "/config"])
+def test_t1_no_root_path_opens_what_is_closed(guard: Guarded, root: str) -> None:
+    """As `uvicorn --root-path` puts it before the path, or a server that leaves it off."""
+    reader = guard.token("--scope", "read")
+    for path in ("/config", "/api/tokens", "/api/agents", "/api/hosts"):
+        for shown in {root + path, path} - {root}:
+            expected = (200, 403) if path != "/api/hosts" else (200, 200)
+            statuses = tuple(_under(guard, root, shown, token) for token in (guard.admin, reader))
+            assert statuses in (expected, (404, 404)), (root, shown)
+            assert _under(guard, root, shown) == 401
+    assert _under(guard, root, f"{root}/config", reader) == 403
+    assert _under(guard, root, f"{root}/health") == 200
+    assert _under(guard, root, f"{root}/api/tokens", reader, "DELETE") == 403
+
+
+def _under(guard: Guarded, root: str, path: str, token: str = "", method: str = "GET") -> int:
+    """The status of a request whose scope has a root path."""
+    headers = [(b"host", b"h"), *([(b"authorization", f"Bearer {token}".encode())] if token else [])]
+    scope = {"type": "http", "method": method, "path": path, "root_path": root, "query_string": b"", "headers": headers}
+    scope |= {"http_version": "1.1", "client": ("192.0.2.1", 1), "scheme": "http", "server": ("h", 80)}
+    sent: list[Any] = []
+
+    async def ask() -> None:
+        await guard.service.app({**scope, "state": dict(guard.service.state)}, _nothing, _into(sent))
+
+    asyncio.run(ask())
+    status: int = sent[0]["status"]
+    return status
+
+
+async def _nothing() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _into(sent: list[Any]) -> Send:
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    return send
 
 
 def test_t1_two_tokens_at_once_are_none(guard: Guarded) -> None:

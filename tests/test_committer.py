@@ -11,7 +11,7 @@ import pytest
 from database import hosts
 from database.committer import MAX_SEARCHES
 from tests.conftest import ENGINES, SERVER_CLASSES
-from tests.faultkit import COMMIT, LOOK_UP, Proxy, failing, in_one_batch, post_all, statements
+from tests.faultkit import COMMIT, LOOK_UP, Proxy, failing, in_one_batch, post_all, statements, until
 from tests.servers import Server
 from tests.service import Service, report, running, settings_for
 
@@ -141,6 +141,25 @@ def test_a_commit_whose_answer_is_lost_counts_once(
     assert (answer.status_code, proxy.done) == (200, True)
     assert "Idempotent-Replayed" not in answer.headers
     assert copies(service, host) == (2, 2)
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_an_admins_act_whose_commit_is_lost_is_unknown(proxied: tuple[Service, Proxy], *, arrives: bool) -> None:
+    service, proxy = proxied
+    host_id = service.post(report(f"act-{arrives}")).json()["data"]["host_id"]
+    proxy.cut(COMMIT, arrives=arrives)
+    answer = service.client.put(f"/api/hosts/{host_id}/tags", json={"tags": ["a"]})
+    assert (answer.status_code, answer.json()["resultCode"], proxy.done) == (503, "COMMIT_UNKNOWN", True)
+    assert "look whether it was done before you ask again" in answer.json()["resultMessage"]
+    until(lambda: service.client.get(f"/api/hosts/{host_id}").json()["data"]["tags"] == ["a"] * arrives)
+
+
+def test_an_admins_act_that_is_lost_before_its_commit_is_not_done(proxied: tuple[Service, Proxy]) -> None:
+    service, proxy = proxied
+    host_id = service.post(report("act-before")).json()["data"]["host_id"]
+    proxy.cut(b"tags", arrives=True)
+    answer = service.client.put(f"/api/hosts/{host_id}/tags", json={"tags": ["a"]})
+    assert (answer.status_code, answer.json()["resultCode"], proxy.done) == (503, "DB_UNAVAILABLE", True)
 
 
 @pytest.mark.parametrize("arrives", [True, False])

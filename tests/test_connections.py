@@ -89,6 +89,23 @@ def test_t27_a_trusted_proxy_may_have_as_many_as_it_likes() -> None:
     assert [found.enter("192.0.2.1") for _ in range(3)] == [True, True, False]
 
 
+def test_t27_of_ipv6_the_network_is_limited_and_a_proxy_in_it_is_not() -> None:
+    found = connections(SECURITY_MAX_CONNECTIONS_PER_IP="2", SERVER_FORWARDED_ALLOW_IPS="2001:db8::1")
+    assert all(found.enter("2001:db8::1") for _ in range(10))
+    assert [found.enter(f"2001:db8::a:{number}") for number in range(3)] == [True, True, False]
+    assert [found.enter(address) for address in ("2001:db8:0:1::1", "::ffff:192.0.2.1", "192.0.2.1")] == [True] * 3
+    assert not found.enter("::ffff:192.0.2.1")
+    found.leave("2001:db8::a:0")
+    assert found.enter("2001:db8::b")
+
+
+def test_t27_lines_of_one_network_are_one_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    found = connections(SECURITY_MAX_CONNECTIONS_PER_IP="1")
+    found.enter("2001:db8::1")
+    assert not any(found.enter(f"2001:db8::{number}") for number in range(2, 9))
+    assert len(caplog.records) == 1
+
+
 def test_t27_of_addresses_without_a_connection_nothing_is_kept() -> None:
     found = connections(SECURITY_MAX_CONNECTIONS_PER_IP="1")
     for number in range(1000):

@@ -112,6 +112,16 @@ class Broken:
 # ---- the line
 
 
+@pytest.mark.parametrize("mark", ["\n", "\t", "\x85", "\u2028", "\x1b[31m"])
+def test_no_line_has_a_jwt_whatever_control_character_stands_before_it(
+    written: Callable[..., list[str]], mark: str
+) -> None:
+    text = f"{mark}eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2VjcmV0"
+    lines = written(lambda: say(text, logger.event("x", of=text), repr(text)))
+    assert [line.count("[hidden]") for line in lines] == [1, 1, 1]
+    assert not re.search("eyJ|c2Vj", "".join(lines))
+
+
 def test_a_line_has_the_owners_format(written: Callable[..., list[str]]) -> None:
     (line,) = written(lambda: log.info("disk %s", "sda"))
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - test - INFO - disk sda", line)

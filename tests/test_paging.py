@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import httpx
 import pytest
+from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from database.hosts import SORTS
 from database.pages import decode, encode
 from model.envelope import Failure
 from model.queries import ContainerSort, HostSort
+from routers.answers import _next
+from routers.middleware import _rooted
 from tests.service import Service, report
 
 FAR = "/api/hosts", "/api/containers"
@@ -221,3 +224,10 @@ def test_cursor_holds_every_metric_exactly(metric: float, host_id: int, many: in
     keys = [SORTS["cpu_percentage"], SORTS["id"]]
     cursor = encode("cpu_percentage", (metric, host_id), many)
     assert decode(cursor, "cpu_percentage", keys) == ([metric, host_id], many)
+
+
+def test_a_link_keeps_the_root_path_that_a_proxy_takes_off() -> None:
+    scope = {"type": "http", "path": "/x/api/hosts", "root_path": "/x", "query_string": b"limit=1", "headers": []}
+    _rooted(scope)
+    assert scope["path"] == "/api/hosts"
+    assert _next(Request(scope), "c") == "/x/api/hosts?limit=1&cursor=c"

@@ -22,7 +22,7 @@ from tests.console import manage
 from tests.people import PASSWORD, SECRET, person
 from tests.service import Service, settings_for
 from tests.test_manage import url_of
-from utils.token_text import hide
+from utils.token_text import hide, mint
 from utils.utils import moment
 
 pytestmark = pytest.mark.security
@@ -174,6 +174,23 @@ def test_a_log_keeps_nothing_of_a_jwt() -> None:
     assert hide(f"a {text} b") == "a [hidden] b"
     assert hide(text.rpartition(".")[0]) == hide(text[:-9]) == "[hidden]"
     assert hide("eyJ is a name") == "eyJ is a name"
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["\n", "\\n", "\\\\n", "\\r", "\\t", "\\x0a", "\\u2028", "\x1b[31m", "%0A", "%3d", "_", "-", "비밀", "a=", '"'],
+)
+def test_a_log_keeps_nothing_of_a_jwt_whatever_stands_before_it(before: str) -> None:
+    minted = mint()
+    assert hide(f"a{before}{signed(claims())} b") == f"a{before}[hidden] b"
+    assert hide(f"a{before}{minted.text} b") == f"a{before}rms_{minted.id}_[hidden] b"
+
+
+@pytest.mark.parametrize(
+    "text", ["monkeyJim.lan.example", "platforms_1", "C:\\keyJob.log", "alarms_0123456789ab", "keyJ-1.a.b"]
+)
+def test_a_log_keeps_words_that_only_look_like_secrets(text: str) -> None:
+    assert hide(text) == text
 
 
 # The key

@@ -88,6 +88,14 @@ def test_t40_who_comes_too_often_is_refused_and_no_one_else(limited: Service, pa
     assert ask("192.0.2.2").status_code != 429
 
 
+def test_t40_of_ipv6_the_network_comes_too_often_and_not_its_neighbour(limited: Service) -> None:
+    def ask(address: str) -> int:
+        return limited.client.get("/api/hosts", headers={"X-Forwarded-For": address}).status_code
+
+    assert [ask(f"2001:db8::{number}") for number in range(1, BURST + 2)] == [200] * BURST + [429]
+    assert ask("2001:db8:0:1::1") == 200
+
+
 def test_t40_whoever_watches_the_server_is_never_refused(limited: Service) -> None:
     for path in ("/health", "/health/live"):
         assert {limited.client.get(path).status_code for _ in range(BURST * 3)} == {200}

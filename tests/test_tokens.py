@@ -262,3 +262,19 @@ def last_use(guard: Guarded, text: str) -> tuple[str | None, str | None]:
 def test_tokens_made_while_the_server_runs_are_good_soon(guard: Guarded) -> None:
     text = guard.token("--scope", "ingest", "--host", "soon")
     assert guard.service.post(report("soon"), **bearer(text)).status_code == 200
+
+
+def test_the_list_tells_whether_a_token_was_rotated(service: Service) -> None:
+    """Whoever was not told asks here before rotating again: that would end the secret before."""
+    id_ = id_of(made(url_of(service), "--scope", "read"))
+    listed = [_previous_until(service, id_)]
+    assert manage(url_of(service), "token", "rotate", id_).status == 0
+    listed.append(_previous_until(service, id_))
+    assert listed[0] == "-"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT.+", listed[1])
+
+
+def _previous_until(service: Service, id_: str) -> str:
+    """The last but one word of the line of a token: its name is the last."""
+    [line] = [line for line in manage(url_of(service), "token", "list").lines if line.startswith(id_)]
+    return line.split()[-2]

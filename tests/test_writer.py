@@ -13,13 +13,14 @@ from pathlib import Path
 import httpx
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from database import batch, host_ids, writer
 from database.rows import Prepared
 from model.envelope import Code, Failure
 from model.schemas import Report
 from tests.conftest import ENGINES
-from tests.faultkit import held, in_one_batch, on_writer, post_all, until, writer_of
+from tests.faultkit import held, in_one_batch, listening, on_writer, post_all, until, writer_of
 from tests.servers import Server
 from tests.service import Service, report, running, settings_for
 
@@ -232,6 +233,19 @@ def test_a_job_that_the_database_refuses_is_unavailable(sqlite: Service) -> None
     with pytest.raises(Failure) as caught:
         on_writer(sqlite, lambda connection: connection.exec_driver_sql("SELECT * FROM nothing"))
     assert caught.value.code is Code.DB_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [("gone while it was committed", Code.COMMIT_UNKNOWN), ("disk is full", Code.DB_UNAVAILABLE)]
+)
+def test_a_job_whose_commit_nobody_judged_is_unknown(sqlite: Service, words: str, code: Code) -> None:
+    def lose(_connection: object) -> None:
+        raise OperationalError("COMMIT", {}, Exception(words))
+
+    with listening(sqlite, "commit", lose), pytest.raises(Failure) as caught:
+        on_writer(sqlite, lambda connection: connection.exec_driver_sql("SELECT 7"))
+    assert caught.value.code is code
+    assert on_writer(sqlite, lambda connection: connection.exec_driver_sql("SELECT 8").scalar_one()) == 8
 
 
 def test_a_job_whose_asker_has_gone_does_not_run(sqlite: Service) -> None:

@@ -15,8 +15,9 @@ FORM = re.compile(r"rms_([0-9a-f]{12})_([0-9a-f]{64})_([0-9a-f]{8})")
 # What may be left of a token in a log.
 HIDDEN = r"rms_\1_[hidden]"
 _ANY = re.compile(r"rms_([0-9a-f]{12})_[0-9a-f]+(?:_[0-9a-f]*)?")
-# A JWT begins with an object, which is `eyJ` in its letters, and has dots between its parts.
-_JWT = re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?")
+# A JWT begins with an object, which is `eyJ` in its letters, and has dots between its parts. Within a word,
+# which may be an escape (\x0a, %0A) before it, it is told by the object behind the dot.
+_JWT = re.compile(r"(?:(?<![A-Za-z0-9])eyJ[\w-]+|eyJ[\w-]{1,200}(?=\.eyJ))\.[\w-]+(?:\.[\w-]*)?", re.ASCII)
 
 
 class Shown(NamedTuple):

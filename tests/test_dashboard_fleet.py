@@ -1,0 +1,105 @@
+"""The fleet's page in a real browser: what it shows, what one does with it, and how it lives on."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.dashboard import CONTAINERS, GONE, HOSTS, NO_ANSWER, WIDTHS, Console, Fleet, faults, opened
+from tests.service import report
+
+pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("tbody th").all_inner_texts()
+
+
+def test_shows_the_fleet_at_a_glance(page: Page) -> None:
+    page.goto("/")
+    cards = page.locator(".card")
+    expect(cards.nth(0)).to_contain_text(f"Hosts online{len(HOSTS)}1 offline")
+    expect(cards.nth(1)).to_contain_text(f"{len(HOSTS) * (len(CONTAINERS) - 1) + len(CONTAINERS)}")
+    expect(cards.nth(2)).to_contain_text(f"of {8 * len(HOSTS)} cores")
+    expect(page.locator("#state")).to_contain_text("Live, last updated")
+    expect(page.get_by_role("list", name="All hosts").get_by_role("link")).to_have_count(len(HOSTS) + 1)
+    expect(page.locator("tbody tr .spark path[d^=M]")).to_have_count(len(HOSTS) + 1)
+    expect(page.locator(".happened")).to_contain_text("web-1 / app-4 running → exited")
+
+
+def test_a_cell_says_what_its_colour_says(page: Page) -> None:
+    page.goto("/")
+    cell = page.get_by_role("list", name="All hosts").get_by_role("link").first
+    expect(cell).to_have_text("×")  # noqa: RUF001 - the sign of what is offline
+    expect(cell).to_have_attribute("title", re.compile(rf"{GONE}: offline, CPU [\d.]+ %, memory [\d.]+ %"))
+    page.get_by_label("state", exact=True).check()
+    expect(page).to_have_url(re.compile(r"/\?by=state$"))
+    expect(page.locator(".grid a[data-kind=online]")).to_have_count(len(HOSTS))
+
+
+def test_sorts_filters_and_remembers_it_in_the_address(page: Page) -> None:
+    page.goto("/")
+    expect(page.locator("tbody tr")).to_have_count(len(HOSTS) + 1)
+    page.get_by_role("button", name="CPU", exact=True).click()
+    page.get_by_role("button", name="CPU ▲").click()
+    cpu = [float(text.split()[0]) for text in page.locator("tbody td.cpu_percentage").all_inner_texts()]
+    assert cpu == sorted(cpu, reverse=True)
+    page.get_by_label("Status").select_option("online")
+    page.keyboard.press("Escape")
+    page.locator("h1").click()
+    page.keyboard.press("/")
+    page.keyboard.type("WEB-3")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page).to_have_url(re.compile(r"sort=-cpu_percentage&q=WEB-3&status=online"))
+    page.reload()
+    expect(page.locator("tbody th")).to_have_text(["web-3"])
+    page.go_back()
+    expect(page.get_by_label("Status")).to_have_value("")
+    expect(page.locator("tbody tr")).to_have_count(len(HOSTS) + 1)
+
+
+def test_arrow_keys_move_through_the_grid_and_enter_opens_a_host(page: Page) -> None:
+    page.goto("/")
+    grid = page.get_by_role("list", name="All hosts")
+    grid.get_by_role("link").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(grid.locator("a:focus")).to_have_attribute("title", re.compile("^web-2:"))
+    expect(grid.locator("[tabindex='0']")).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("web-2")
+
+
+def test_updates_itself_and_keeps_focus_and_scroll(page: Page, fleet: Fleet) -> None:
+    page.set_viewport_size({"width": 1280, "height": 500})
+    page.goto("/")
+    link = page.locator("tbody a", has_text="web-5")
+    link.focus()
+    before = page.evaluate("scrollY")
+    fleet.service.post(report("web-5", cpu_percentage=99.0))
+    expect(page.locator("tbody tr", has_text="web-5").locator("td.cpu_percentage")).to_have_text("99.0 %")
+    expect(link).to_be_focused()
+    assert page.evaluate("scrollY") == before
+
+
+def test_says_so_when_the_server_is_away(page: Page, console: Console) -> None:
+    page.goto("/")
+    expect(page.locator("#state")).to_contain_text("Live")
+    console.tolerated.add(NO_ANSWER)
+    page.context.set_offline(True)
+    expect(page.locator("#state")).to_contain_text("The server cannot be reached; trying again. What is shown is of")
+    page.context.set_offline(False)
+    expect(page.locator("#state")).to_contain_text("Live", timeout=30_000)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_everyone_can_use_it(browser: Browser, console: Console, theme: str, width: str, language: str) -> None:
+    scheme: dict[str, object] = {"color_scheme": theme, "locale": {"en": "en-US", "ko": "ko-KR"}[language]}
+    with opened(browser, console, viewport={"width": WIDTHS[width], "height": 900}, **scheme) as page:
+        page.goto("/")
+        expect(page.locator("h1")).to_have_text({"en": "Fleet", "ko": "전체 현황"}[language])
+        expect(page.locator("tbody tr")).to_have_count(len(HOSTS) + 1)
+        assert faults(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -25,6 +25,7 @@ export function suggest(words, find, choose) {
   }
 
   async function look() {
+    clearTimeout(timer);
     const asked = input.value.trim();
     if (!asked) return close();
     const found = await find(asked).catch(() => []);
@@ -55,6 +56,7 @@ export function suggest(words, find, choose) {
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (by && items.length) mark((Math.max(active, by < 0 ? 0 : -1) + by + items.length) % items.length);
     else if (event.key === "Enter" && items.length) take(items[Math.max(active, 0)]);
+    else if (event.key === "Enter") look();
     else if (event.key === "Escape" && items.length) close();
     else return;
     event.preventDefault();

@@ -18,7 +18,8 @@ function parsed(of) {
   return { of, host, container };
 }
 
-const pageOf = ({ host, container }) => (container ? containerAddress(host, container) : `/hosts/${host}`);
+/** Where its page is; an address that stands for nothing has none. */
+const pageOf = ({ host, container }) => host && (container ? containerAddress(host, container) : `/hosts/${host}`);
 
 // ---- What can be chosen
 

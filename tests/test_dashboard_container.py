@@ -58,6 +58,15 @@ def test_events_are_marked_at_their_moment_in_the_zone_of_the_viewer(page: Page,
     assert round(marked[0] + zone_ms) == told[0]
 
 
+def test_no_button_sends_a_chart_elsewhere(page: Page, fleet: Fleet) -> None:
+    page.goto(path(fleet.service.data("/api/hosts", host_name="web-2")[0]["id"], "app-4"))
+    buttons = page.locator(".modebar-btn")
+    expect(buttons).not_to_have_count(0)
+    titles = buttons.evaluate_all("all => all.map((one) => one.dataset.title)")
+    assert set(titles) == {"Download plot as a PNG", "Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"}
+    assert page.locator(".chart").first.evaluate("one => one._context.plotlyServerURL") == ""
+
+
 def test_a_name_of_any_letters_leads_to_its_page(page: Page, fleet: Fleet) -> None:
     host = reported(fleet.service, "odd<b>host", [one(HOSTILE)])
     page.goto(f"/hosts/{host}")

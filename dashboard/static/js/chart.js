@@ -54,7 +54,7 @@ function theme() {
     probe.style.color = `var(${name})`;
     return getComputedStyle(probe).color;
   };
-  const found = { text: resolved("--text"), line: resolved("--line"), marks: resolved("--mark"), series: SERIES.map(resolved) };
+  const found = { text: resolved("--text"), line: resolved("--line"), card: resolved("--card"), marks: resolved("--mark"), series: SERIES.map(resolved) };
   probe.remove();
   return found;
 }
@@ -70,6 +70,7 @@ function layout(colours, unit, span) {
     plot_bgcolor: "transparent",
     font: { color: colours.text, family: "system-ui, sans-serif", size: 12 },
     hovermode: "x unified",
+    hoverlabel: { bgcolor: colours.card, bordercolor: colours.line, font: { color: colours.text }, namelength: 60 },
     legend: { orientation: "h", y: 1.12 },
     dragmode: "zoom",
     xaxis: { ...axis, type: "date", range: span.map((at) => new Date(at)) },
@@ -113,7 +114,9 @@ function marks(events, colours) {
   return { shapes, traces: events.length ? [trace] : [] };
 }
 
-const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+// No button and no address to send a chart to: what a fleet does is nobody else's business.
+const REMOVED = ["select2d", "lasso2d", "autoScale2d", "sendChartToCloud"];
+const CONFIG = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", modeBarButtonsToRemove: REMOVED };
 
 /** What Plotly would read as markup in a name stays a name. */
 export const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");

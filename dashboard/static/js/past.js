@@ -19,7 +19,7 @@ export function past(whose) {
   let now = address.state(USUAL);
   const note = el("p", { class: "note", role: "status" });
   const figures = METRICS.map(([metric]) => {
-    const node = el("div", { class: "chart", role: "img", "aria-label": t(`chart.${metric}`) });
+    const node = el("div", { class: "chart", role: "group", "aria-label": t(`chart.${metric}`) });
     return { metric, node, figure: el("figure", {}, el("figcaption", {}, t(`chart.${metric}`)), node) };
   });
   const ranges = picker(now, set);
@@ -31,7 +31,9 @@ export function past(whose) {
       get("/api/history", { ...whose, from, to, metrics: METRICS.map(([metric]) => metric).join(",") }),
       get("/api/events", { ...whose, from, to, limit: MOST_EVENTS }),
     ]);
+    const start = performance.now();
     await draw(history, events, [first, last]);
+    performance.measure("charts", { start });
   }
 
   async function draw(history, events, asked) {

@@ -43,9 +43,10 @@ test: $(VENV)/.installed-dev ## run lint, types, the tests and a short run of th
 	@$(STAGE); stage types $(MAKE) -s types
 	@$(STAGE); work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; result=0; \
 	export TEST_RAN_ON="$$work/ran-on" FAULT_TABLE="$$work/faults" FAULT_ACKS=5000 COVERAGE_FILE="$$work/coverage"; \
-	stage suite $(BIN)/python -m pytest -q -rfER -m 'not faults and not agent and not history and not security' $(SPLIT) --cov --cov-report= --cov-fail-under=0 || result=$$?; \
+	stage suite $(BIN)/python -m pytest -q -rfER -m 'not faults and not agent and not history and not security and not dashboard' $(SPLIT) --cov --cov-report= --cov-fail-under=0 || result=$$?; \
 	stage agent $(BIN)/python -m pytest -q -rsR -m agent $(SPLIT) --cov --cov-append --cov-report= --cov-fail-under=0 || result=$$?; \
 	stage history $(BIN)/python -m pytest -q -rsR -m history $(SPLIT) --cov --cov-append --cov-report= --cov-fail-under=0 || result=$$?; \
+	stage dashboard $(BIN)/python -m pytest -q -rsR -m dashboard $(SPLIT) --cov --cov-append --cov-report= --cov-fail-under=0 || result=$$?; \
 	stage security $(BIN)/python -m pytest -q -rsR -m 'security and not faults' $(SPLIT) --cov --cov-append --cov-report=term-missing:skip-covered || result=$$?; \
 	stage faults $(BIN)/python -m pytest -q -rfER -m faults || result=$$?; \
 	$(BIN)/python -m tests.fault_table "$$work/faults"; \
@@ -54,7 +55,7 @@ test: $(VENV)/.installed-dev ## run lint, types, the tests and a short run of th
 check: $(VENV)/.installed-dev ## run lint, types and the quick tests, on the embedded database only
 	@$(STAGE); stage lint $(MAKE) -s lint
 	@$(STAGE); stage types $(MAKE) -s types
-	@$(STAGE); stage suite env TEST_ENGINES=sqlite $(BIN)/python -m pytest -q -rfER -m 'not slow and not faults and not agent and not history and not security'
+	@$(STAGE); stage suite env TEST_ENGINES=sqlite $(BIN)/python -m pytest -q -rfER -m 'not slow and not faults and not agent and not history and not security and not dashboard'
 
 lint: $(VENV)/.installed-dev ## look for mistakes and for other formatting than ours
 	@$(BIN)/ruff check

@@ -56,6 +56,8 @@ def shell(request: Request, settings: Settings, page: str) -> HTMLResponse:
             theme=theme if (theme := request.cookies.get("theme")) in THEMES else None,
             t=_words(language),
             title=settings.app.title,
+            description=settings.app.description,
+            docs=settings.app.docs,
             version=settings.app.version,
             zone=settings.app.timezone or _offset(datetime.now().astimezone()),
             charts=f"/assets/plotly-{version('plotly')}.min.js",

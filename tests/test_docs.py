@@ -30,6 +30,8 @@ OPERATIONS = {
     "put_host_tags": "PUT /api/hosts/{host_id}/tags",
     "list_host_containers": "GET /api/hosts/{host_id}/containers",
     "list_containers": "GET /api/containers",
+    "get_fleet": "GET /api/fleet",
+    "list_trends": "GET /api/trends",
     "get_history": "GET /api/history",
     "list_events": "GET /api/events",
     "get_diff": "GET /api/diff",

@@ -121,7 +121,7 @@ export function every(seconds, work) {
     running = run().finally(() => (running = null));
     return running;
   }
-  document.addEventListener("visibilitychange", () => document.hidden || timer || now());
+  document.addEventListener("visibilitychange", () => document.hidden || now());
   now();
   return now;
 }

@@ -31,7 +31,9 @@ export function past(whose) {
       get("/api/history", { ...whose, from, to, metrics: METRICS.map(([metric]) => metric).join(",") }),
       get("/api/events", { ...whose, from, to, limit: MOST_EVENTS }),
     ]);
+    const start = performance.now();
     await draw(history, events, [first, last]);
+    performance.measure("charts", { start });
   }
 
   async function draw(history, events, asked) {

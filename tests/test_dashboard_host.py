@@ -1,0 +1,110 @@
+"""A host's page in a real browser: its charts, its spans, its containers."""
+
+import re
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.dashboard import CONTAINERS, HOSTS, MINUTES, WIDTHS, Console, Fleet, faults, opened
+
+pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
+CHART = ".chart >> nth=0"
+
+
+def id_of(fleet: Fleet, name: str) -> int:
+    found: int = fleet.service.data("/api/hosts", host_name=name)[0]["id"]
+    return found
+
+
+def shown(page: Page) -> list[dict[str, Any]]:
+    """What Plotly has in the first chart."""
+    expect(page.locator(".chart .scatterlayer .trace").first).to_be_attached()
+    data: list[dict[str, Any]] = page.evaluate(
+        "document.querySelector('.chart').data.map(({name, x, y}) => ({name, x: [...x].map(String), y: [...y]}))"
+    )
+    return data
+
+
+def span_of(page: Page) -> list[str]:
+    query = parse_qs(urlsplit(page.url).query)
+    return [query[name][0] for name in ("from", "to")]
+
+
+def test_shows_an_hour_with_band_and_events(page: Page, fleet: Fleet) -> None:
+    page.goto(f"/hosts/{id_of(fleet, 'web-1')}")
+    expect(page.locator("h1")).to_have_text("web-1")
+    traces = {trace["name"]: trace for trace in shown(page)}
+    assert set(traces) == {"greatest", "least", "average", "events"}
+    assert MINUTES - 2 <= len(traces["average"]["y"]) <= MINUTES + 1
+    assert all(20 <= value <= 60 for value in traces["average"]["y"])
+    assert len(traces["events"]["x"]) >= 1
+    expect(page.locator(".facts")).to_contain_text("8 / 16")
+
+
+def test_a_gap_is_a_hole_in_the_line(page: Page, fleet: Fleet) -> None:
+    def without_ten_minutes(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        del body["data"]["points"][20:30]
+        route.fulfill(response=answer, json=body)
+
+    page.route("**/api/history?*", without_ten_minutes)
+    page.goto(f"/hosts/{id_of(fleet, 'web-2')}")
+    average = next(trace["y"] for trace in shown(page) if trace["name"] == "average")
+    assert average[20] is None
+    assert average.count(None) == 1
+
+
+def test_spans_are_chosen_dragged_and_kept_in_the_address(page: Page, fleet: Fleet) -> None:
+    page.goto(f"/hosts/{id_of(fleet, 'web-1')}")
+    shown(page)
+    with page.expect_response("**/api/history?*") as asked:
+        page.get_by_role("button", name="30 d").click()
+    assert asked.value.json()["data"]["step"] == "1h"
+    expect(page).to_have_url(re.compile(r"\?range=30d$"))
+    page.go_back()
+    expect(page.get_by_role("button", name="1 h", exact=True)).to_have_attribute("aria-pressed", "true")
+    shown(page)
+    box = page.locator(f"{CHART} >> .nsewdrag").first.bounding_box()
+    assert box
+    with page.expect_response("**/api/history?*"):
+        page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 60)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 60, steps=5)
+        page.mouse.up()
+    expect(page).to_have_url(re.compile(r"from=.*&to="))
+    first, last = span_of(page)
+    assert first < last
+    page.reload()
+    shown(page)
+    assert span_of(page) == [first, last]
+
+
+def test_lists_the_containers_with_their_last_hour(page: Page, fleet: Fleet) -> None:
+    page.goto(f"/hosts/{id_of(fleet, 'web-3')}")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(len(CONTAINERS))
+    expect(rows.first).to_contain_text("app-0running")
+    expect(page.locator("tbody .spark path[d^=M]")).to_have_count(len(CONTAINERS))
+    assert rows.first.locator("a").get_attribute("href") == f"/hosts/{id_of(fleet, 'web-3')}/containers/app-0"
+
+
+def test_a_host_that_is_not_there_is_said_so(page: Page, console: Console) -> None:
+    console.tolerated.add(404)
+    page.goto("/hosts/999")
+    expect(page.locator("#state")).to_contain_text("no such host")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_everyone_can_use_it(browser: Browser, console: Console, fleet: Fleet, theme: str, width: str) -> None:
+    with opened(
+        browser, console, viewport={"width": WIDTHS[width], "height": 900}, color_scheme=theme, locale="ko-KR"
+    ) as page:
+        page.goto(f"/hosts/{id_of(fleet, HOSTS[0])}")
+        shown(page)
+        expect(page.get_by_role("button", name="24시간")).to_be_visible()
+        assert faults(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

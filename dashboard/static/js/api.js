@@ -72,14 +72,26 @@ export async function ask(method, path, parameters, options) {
   if (answer.status === 304) return null;
   if (answer.status === 204) return { data: null, message: "", headers: answer.headers };
   const envelope = await answer.json().catch(() => null);
-  if (!envelope?.success) {
-    throw new Refusal(answer.status, envelope?.resultCode ?? "UNKNOWN", envelope?.resultMessage ?? answer.statusText);
-  }
+  if (!envelope?.success) throw refusal(answer, envelope);
   return { data: envelope.data, message: envelope.resultMessage, headers: answer.headers };
 }
 
+const refusal = (answer, envelope) =>
+  new Refusal(answer.status, envelope?.resultCode ?? "UNKNOWN", envelope?.resultMessage ?? answer.statusText);
+
 /** What is at a path. */
 export const get = async (path, parameters, options) => (await ask("GET", path, parameters, options)).data;
+
+/** What is at a path as a file of some type: `{name, body}`. Throws a Refusal, also where the file ends before its end. */
+export async function file(path, parameters, type) {
+  const answer = await answered("GET", address(path, parameters), { headers: { Accept: type } });
+  if (!answer.ok) throw refusal(answer, await answer.json().catch(() => null));
+  const [, name] = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition")) ?? [null, "download"];
+  const body = await answer.blob().catch((error) => {
+    throw new Refusal(0, "CUT", error.message);
+  });
+  return { name, body };
+}
 
 const WAIT_MOST_S = 60;
 const watchers = new Set();
@@ -90,12 +102,13 @@ const tell = (news) => watchers.forEach((watcher) => watcher(news));
 
 /**
  * Does some work now and then every so many seconds, but not in a tab that nobody sees, and more seldom while the server
- * is away. Gives a function that does it at once.
+ * is away. Gives a function that does it at once; once more if it is being done, for what is asked may be another thing.
  */
 export function every(seconds, work) {
   let timer = null;
   let failures = 0;
   let running = null;
+  let asked = false;
   async function run() {
     clearTimeout(timer);
     try {
@@ -109,8 +122,16 @@ export function every(seconds, work) {
     const wait = failures ? Math.min(seconds * 2 ** failures, Math.max(WAIT_MOST_S, seconds)) : seconds;
     timer = document.hidden ? null : setTimeout(now, wait * 1000);
   }
+  async function runs() {
+    while (asked) {
+      asked = false;
+      await run();
+    }
+    running = null;
+  }
   function now() {
-    running ??= run().finally(() => (running = null));
+    asked = true;
+    running ??= runs();
     return running;
   }
   document.addEventListener("visibilitychange", () => document.hidden || now());

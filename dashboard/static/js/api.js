@@ -127,11 +127,10 @@ export function every(seconds, work) {
       asked = false;
       await run();
     }
-    running = null;
   }
   function now() {
     asked = true;
-    running ??= runs();
+    running ??= runs().finally(() => (running = null));
     return running;
   }
   document.addEventListener("visibilitychange", () => document.hidden || now());

@@ -58,7 +58,7 @@ function state() {
   const limit = SIZES.includes(given.limit) ? given.limit : USUAL.limit;
   const named = given.columns.split(",");
   const columns = Object.keys(COLUMNS).filter((name) => name === ALWAYS || named.includes(name)).join(",");
-  return { ...given, sort, limit, columns };
+  return { ...given, tag: given.tag.filter(Boolean), sort, limit, columns };
 }
 
 let now = state();
@@ -187,7 +187,7 @@ const choices = el(
   "details",
   { class: "filters" },
   el("summary", {}, t("columns")),
-  el("fieldset", { class: "choice" }, el("legend", { class: "unseen" }, t("columns")), ...boxes.map((box) => el("label", {}, box, t(`column.${box.value}`)))),
+  el("fieldset", { class: "choice", "aria-label": t("columns") }, ...boxes.map((box) => el("label", {}, box, t(`column.${box.value}`)))),
 );
 const size = el("select", { onchange: () => set({ limit: size.value }) }, ...SIZES.map((value) => el("option", { value }, number(Number(value)))));
 const count = el("p", { class: "count", role: "status" });

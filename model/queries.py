@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from model.fields import Name, Tags, Word
 from model.history import METRICS
+from model.schemas import ContainerOut
 
 MAX_LIMIT = 10_000
 MAX_ID = 2**63 - 1
@@ -113,12 +114,25 @@ class HostQuery(ListQuery):
     status: Literal["online", "offline"] | None = None
 
 
+_COLUMN = f"({'|'.join(ContainerOut.model_fields)})"
+
+
 class ContainerQuery(ListQuery):
     """The lists of containers; `status` is the engine's own word."""
 
     limit: int = Field(1_000, ge=1, le=MAX_LIMIT)
     sort: ContainerSort = "host_name"
     status: Word | None = None
+    columns: str | None = Field(
+        None,
+        pattern=f"^{_COLUMN}(,{_COLUMN}){{0,{len(ContainerOut.model_fields) - 1}}}$",
+        description="of CSV and NDJSON: these and no others, in this order, separated by commas",
+    )
+
+    @property
+    def chosen(self) -> list[str] | None:
+        """The columns of a file, None for all."""
+        return self.columns.split(",") if self.columns else None
 
 
 # What `step=auto` chooses from: as few points as fit, of a length that people know.

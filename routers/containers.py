@@ -62,11 +62,11 @@ async def list_containers(
     """The containers of all hosts, each once: those of each host's newest report, now or at the moment `at`.
 
     Where the reports of then are gone, the finest aggregates that hold the moment answer, and `resolution` says so. As
-    CSV or NDJSON (`Accept`) it is the whole list.
+    CSV or NDJSON (`Accept`) it is the whole list, with the `columns` that were asked for.
     """
     if form:
         found = pages(lambda asked: find(request, asked, db, counted=False), query)
-        return await download(request, form(ContainerOut), "containers", found)
+        return await download(request, form(ContainerOut, query.chosen), "containers", found)
     return listing(request, *await find(request, query, db), "container")
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, get_args
 
 from pydantic import BaseModel
@@ -21,8 +21,8 @@ class Form(Protocol):
     media_type: str
     suffix: str
 
-    def __init__(self, model: type[BaseModel]) -> None:
-        """Takes the model that describes a row in the document."""
+    def __init__(self, model: type[BaseModel], chosen: Sequence[str] | None = None) -> None:
+        """Takes the model that describes a row in the document, and the fields to show where it is not all of them."""
 
     def head(self) -> bytes:
         """What stands before the first row."""
@@ -37,8 +37,8 @@ class Ndjson:
     media_type = "application/x-ndjson"
     suffix = "ndjson"
 
-    def __init__(self, model: type[BaseModel]) -> None:
-        pass
+    def __init__(self, model: type[BaseModel], chosen: Sequence[str] | None = None) -> None:  # noqa: ARG002 - as others
+        self._chosen = chosen
 
     def head(self) -> bytes:
         """Nothing: every line names its fields."""
@@ -46,7 +46,10 @@ class Ndjson:
 
     def lines(self, rows: Iterable[Row]) -> bytes:
         """One object a line."""
-        return b"".join(to_json(row) + b"\n" for row in rows)
+        return b"".join(to_json(self._of(row)) + b"\n" for row in rows)
+
+    def _of(self, row: Row) -> Row:
+        return row if self._chosen is None else {name: row[name] for name in self._chosen}
 
 
 class Csv:
@@ -58,8 +61,9 @@ class Csv:
     media_type = "text/csv"
     suffix = "csv"
 
-    def __init__(self, model: type[BaseModel]) -> None:
-        self._paths = list(_paths(model))
+    def __init__(self, model: type[BaseModel], chosen: Sequence[str] | None = None) -> None:
+        paths = list(_paths(model))
+        self._paths = paths if chosen is None else [path for name in chosen for path in paths if path[0] == name]
 
     def head(self) -> bytes:
         """The line of names."""

@@ -106,7 +106,7 @@ async def list_host_containers(
         raise Failure(Code.NOT_FOUND, "no such host")
     if form:
         found = pages(lambda asked: containers.find(request, asked, db, host_id, counted=False), query)
-        return await download(request, form(ContainerOut), f"host-{host_id}-containers", found)
+        return await download(request, form(ContainerOut, query.chosen), f"host-{host_id}-containers", found)
     return listing(request, *await containers.find(request, query, db, host_id), "container")
 
 

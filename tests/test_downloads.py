@@ -108,6 +108,23 @@ def test_a_hosts_own_containers_are_a_file_too(service: Service) -> None:
 
 
 @pytest.mark.usefixtures("small_pages")
+def test_a_file_of_containers_has_the_columns_asked_for_in_their_order(crowd: Service) -> None:
+    asked: dict[str, Any] = {"cluster_name": "crowd", "sort": "-cpu_percentage"}
+    chosen = ["status", "host_name", "cpu_percentage", "oom_killed"]
+    expected = [[(name, row[name]) for name in chosen] for row in crowd.data("/api/containers", **asked)]
+    asked["columns"] = ",".join(chosen)
+    assert [list(row.items()) for row in objects(crowd, "/api/containers", **asked)] == expected
+    cells = [[(name, cell(value)) for name, value in row] for row in expected]
+    assert [list(row.items()) for row in table(crowd, "/api/containers", **asked)] == cells
+
+
+@pytest.mark.parametrize("columns", ["", "host_name,", "details", "host_name,host", ",".join(["id"] * 22)])
+def test_a_column_that_is_not_there_is_refused(sqlite: Service, columns: str) -> None:
+    answer = sqlite.client.get("/api/containers", params={"columns": columns}, headers={"Accept": CSV})
+    refused(answer, 422, "VALIDATION")
+
+
+@pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("limit", [1, 3, 5])
 def test_a_limit_that_is_given_cuts(crowd: Service, limit: int) -> None:
     assert objects(crowd, "/api/hosts", q="crowd-", limit=limit) == crowd.data("/api/hosts", q="crowd-", limit=limit)

@@ -72,9 +72,7 @@ export async function ask(method, path, parameters, options) {
   if (answer.status === 304) return null;
   if (answer.status === 204) return { data: null, message: "", headers: answer.headers };
   const envelope = await answer.json().catch(() => null);
-  if (!envelope?.success) {
-    throw new Refusal(answer.status, envelope?.resultCode ?? "UNKNOWN", envelope?.resultMessage ?? answer.statusText);
-  }
+  if (!envelope?.success) throw refusal(answer, envelope);
   return { data: envelope.data, message: envelope.resultMessage, headers: answer.headers };
 }
 
@@ -84,8 +82,22 @@ export function cursor(headers) {
   return next && new URL(next[1], location.origin).searchParams.get("cursor");
 }
 
+const refusal = (answer, envelope) =>
+  new Refusal(answer.status, envelope?.resultCode ?? "UNKNOWN", envelope?.resultMessage ?? answer.statusText);
+
 /** What is at a path. */
 export const get = async (path, parameters, options) => (await ask("GET", path, parameters, options)).data;
+
+/** What is at a path as a file of some type: `{name, body}`. Throws a Refusal, also where the file ends before its end. */
+export async function file(path, parameters, type) {
+  const answer = await answered("GET", address(path, parameters), { headers: { Accept: type } });
+  if (!answer.ok) throw refusal(answer, await answer.json().catch(() => null));
+  const [, name] = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition")) ?? [null, "download"];
+  const body = await answer.blob().catch((error) => {
+    throw new Refusal(0, "CUT", error.message);
+  });
+  return { name, body };
+}
 
 const WAIT_MOST_S = 60;
 const watchers = new Set();
@@ -96,13 +108,13 @@ const tell = (news) => watchers.forEach((watcher) => watcher(news));
 
 /**
  * Does some work now and then every so many seconds, but not in a tab that nobody sees, and more seldom while the server
- * is away. Gives a function that does it at once, or once more where it is being done: what it is about has changed.
+ * is away. Gives a function that does it at once; once more if it is being done, for what is asked may be another thing.
  */
 export function every(seconds, work) {
   let timer = null;
   let failures = 0;
   let running = null;
-  let next = null;
+  let asked = false;
   async function run() {
     clearTimeout(timer);
     try {
@@ -116,9 +128,15 @@ export function every(seconds, work) {
     const wait = failures ? Math.min(seconds * 2 ** failures, Math.max(WAIT_MOST_S, seconds)) : seconds;
     timer = document.hidden ? null : setTimeout(now, wait * 1000);
   }
+  async function runs() {
+    while (asked) {
+      asked = false;
+      await run();
+    }
+  }
   function now() {
-    if (running) return (next ??= running.then(() => ((next = null), now())));
-    running = run().finally(() => (running = null));
+    asked = true;
+    running ??= runs().finally(() => (running = null));
     return running;
   }
   document.addEventListener("visibilitychange", () => document.hidden || now());

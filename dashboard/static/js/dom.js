@@ -29,7 +29,7 @@ export function say(node, text) {
 
 /**
  * Makes the children of a node those of some items, in their order. Nodes are kept by key, so that focus and scroll
- * stay; `update` is called for each.
+ * stay; `update` is called for each. Items of equal key are told apart by their order.
  */
 export function keyed(parent, items, keyOf, make, update) {
   const before = parent.kept ?? new Map();
@@ -37,7 +37,8 @@ export function keyed(parent, items, keyOf, make, update) {
   const kept = new Map();
   let place = parent.firstChild;
   for (const item of items) {
-    const key = keyOf(item);
+    let key = keyOf(item);
+    while (kept.has(key)) key = `${key}\n`;
     const node = before.get(key) ?? make(item);
     update(node, item);
     kept.set(key, node);

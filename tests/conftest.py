@@ -174,3 +174,11 @@ def page(browser: Browser, console: Console) -> Iterator[Page]:
     """A page of the fleet's service, 1280 px wide, in English, in Seoul."""
     with opened(browser, console) as page:
         yield page
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests measured, for whoever wants the figures."""
+    for kind in ("passed", "failed", "rerun"):
+        for one in terminalreporter.getreports(kind):
+            for name, value in one.user_properties if one.when == "call" else ():
+                terminalreporter.write_line(f"{one.nodeid.rpartition('::')[2]}: {name}: {value:.1f}")

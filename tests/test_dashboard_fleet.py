@@ -5,8 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.dashboard import CONTAINERS, GONE, HOSTS, NO_ANSWER, WIDTHS, Console, Fleet, faults, opened
-from tests.service import report
+from tests.dashboard import CONTAINERS, GONE, HOSTS, NO_ANSWER, WIDTHS, Console, Fleet, faults, one, opened
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
 
@@ -76,7 +75,9 @@ def test_updates_itself_and_keeps_focus_and_scroll(page: Page, fleet: Fleet) -> 
     link = page.locator("tbody a", has_text="web-5")
     link.focus()
     before = page.evaluate("scrollY")
-    fleet.service.post(report("web-5", cpu_percentage=99.0))
+    newest = one("web-5", 0, CONTAINERS)
+    newest["host"]["cpu_percentage"] = 99.0
+    fleet.service.post(newest)
     expect(page.locator("tbody tr", has_text="web-5").locator("td.cpu_percentage")).to_have_text("99.0 %")
     expect(link).to_be_focused()
     assert page.evaluate("scrollY") == before

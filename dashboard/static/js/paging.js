@@ -1,5 +1,6 @@
 // Pages of a list by the API's cursors: the next one is in its Link header, the one before is remembered by this tab.
 
+import { cursor } from "./api.js";
 import { el } from "./dom.js";
 import { t } from "./words.js";
 
@@ -13,12 +14,6 @@ const before = new Map(JSON.parse(sessionStorage.getItem(STORE) ?? "[]"));
 function remember(cursor, previous) {
   before.set(cursor, previous);
   sessionStorage.setItem(STORE, JSON.stringify([...before].slice(-MOST)));
-}
-
-/** The cursor of the next page; null on the last one. */
-function following(headers) {
-  const link = /<([^>]*)>; rel="next"/.exec(headers.get("Link") ?? "");
-  return link && new URL(link[1], location.origin).searchParams.get("cursor");
 }
 
 /** How many of the list come before this page, if all pages are as long. */
@@ -44,7 +39,7 @@ export function pager(choose, words) {
   const node = el("nav", { class: "pager", "aria-label": t("pager") }, first, previous, forward);
   node.show = (state, headers) => {
     now = state;
-    next = following(headers);
+    next = cursor(headers);
     first.setAttribute("aria-disabled", !now.cursor);
     previous.setAttribute("aria-disabled", !before.has(now.cursor));
     forward.setAttribute("aria-disabled", !next);

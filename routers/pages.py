@@ -36,6 +36,7 @@ PLACES = {
 PAGES = {
     **{name: path for name, path in PLACES.items() if path != "/"},
     "host": "/hosts/{host_id}",
+    "login": "/login",
 }
 LANGUAGES, THEMES = ("en", "ko"), ("light", "dark")
 # A file's name has its version in it: whoever has it need never ask again (RFC 8246).

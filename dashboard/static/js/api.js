@@ -129,6 +129,7 @@ export function every(seconds, work) {
   let timer = null;
   let failures = 0;
   let running = null;
+  let more = false;
   async function run() {
     clearTimeout(timer);
     try {
@@ -144,7 +145,12 @@ export function every(seconds, work) {
     timer = document.hidden ? null : setTimeout(now, wait * 1000);
   }
   function now() {
-    running ??= run().finally(() => (running = null));
+    if (running) more = true; // what is on its way may be older than what this is about
+    running ??= run().finally(() => {
+      running = null;
+      if (more) now();
+      more = false;
+    });
     return running;
   }
   document.addEventListener("visibilitychange", () => document.hidden || now());

@@ -44,7 +44,7 @@ function until(storage) {
   if (storage.limit_bytes === null) return ["–", t("storage.no-limit")];
   if (storage.days_until_limit === null) return [t("storage.never"), t("storage.never.beside")];
   const at = new Date(Date.parse(storage.measured_at) + storage.days_until_limit * DAY_MS);
-  return [t("storage.days", { count: storage.days_until_limit < 10 ? storage.days_until_limit : Math.round(storage.days_until_limit) }), time(at.toISOString())];
+  return [t("storage.days", { count: storage.days_until_limit < 10 ? storage.days_until_limit : Math.round(storage.days_until_limit) }), el("span", {}, t("storage.until.beside"), " ", time(at.toISOString()))];
 }
 
 function drawSums(storage) {

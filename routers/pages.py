@@ -37,6 +37,7 @@ PAGES = {
     **{name: path for name, path in PLACES.items() if path != "/"},
     "host": "/hosts/{host_id}",
     "container": "/hosts/{host_id}/containers/{name:path}",
+    "login": "/login",
 }
 LANGUAGES, THEMES = ("en", "ko"), ("light", "dark")
 # A file's name has its version in it: whoever has it need never ask again (RFC 8246).

@@ -1,25 +1,33 @@
 // Asks this server's API: envelopes in, data out. Knows the token of whoever looks, and looks again at a pace.
 
 const TOKEN = "resource-monitor-token";
+const UNTIL = `${TOKEN}-until`;
 
-/** An answer other than success, or none at all (`status` 0). */
+/** An answer other than success, or none at all (`status` 0); `after`: the seconds that it asks to wait, else 0. */
 export class Refusal extends Error {
-  constructor(status, code, message) {
+  constructor(status, code, message, after = 0) {
     super(message);
     this.status = status;
     this.code = code;
+    this.after = after;
   }
 }
 
 /** A sign-in lasts as long as the tab; a wall screen's read token as long as the browser. */
 export const token = {
   get: () => sessionStorage.getItem(TOKEN) ?? localStorage.getItem(TOKEN),
-  signedIn: (value) => sessionStorage.setItem(TOKEN, value),
+  signedIn(value, seconds) {
+    sessionStorage.setItem(TOKEN, value);
+    sessionStorage.setItem(UNTIL, Date.now() + seconds * 1000);
+  },
+  signedOut: () => [TOKEN, UNTIL].forEach((name) => sessionStorage.removeItem(name)),
   keep: (value) => localStorage.setItem(TOKEN, value),
   forget() {
-    sessionStorage.removeItem(TOKEN);
+    token.signedOut();
     localStorage.removeItem(TOKEN);
   },
+  /** Whether the sign-in has expired, as this very clock counted since then. */
+  over: () => sessionStorage.getItem(TOKEN) !== null && Date.now() >= Number(sessionStorage.getItem(UNTIL)),
 };
 
 async function send(method, address, { body, headers, signal } = {}) {
@@ -35,11 +43,20 @@ async function send(method, address, { body, headers, signal } = {}) {
   }
 }
 
-/** Gets another sign-in by the cookie; false if there is none. */
-export async function refresh() {
+let refreshing = null;
+
+/** Gets another sign-in by the cookie, once for all that wait for it; false if there is none. */
+export function refresh() {
+  refreshing ??= renewed().finally(() => (refreshing = null));
+  return refreshing;
+}
+
+async function renewed() {
   const answer = await fetch("/api/login/refresh", { method: "POST" }).catch(() => null);
+  if (answer?.status === 401) token.signedOut();
   if (!answer?.ok) return false;
-  token.signedIn((await answer.json()).data.access_token);
+  const { access_token, expires_in } = (await answer.json()).data;
+  token.signedIn(access_token, expires_in);
   return true;
 }
 
@@ -49,13 +66,17 @@ export function signIn() {
   location.replace(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
 }
 
+/** `lead: false`: whoever asks makes something of a 401 themselves. */
 async function answered(method, address, options) {
+  if (options?.lead === false) return send(method, address, options);
+  // Not only once it is refused: where a token is not asked for, one that expired is none, and an admin nobody.
+  if (token.over()) await refresh();
   let answer = await send(method, address, options);
   if (answer.status !== 401) return answer;
   if (!token.get() || sessionStorage.getItem(TOKEN)) {
-    if (await refresh()) answer = await send(method, address, options);
+    if ((await refresh()) || token.get()) answer = await send(method, address, options);
   }
-  if (answer.status === 401 && options?.lead !== false) signIn();
+  if (answer.status === 401) signIn();
   return answer;
 }
 
@@ -82,8 +103,10 @@ export function cursor(headers) {
   return next && new URL(next[1], location.origin).searchParams.get("cursor");
 }
 
-const refusal = (answer, envelope) =>
-  new Refusal(answer.status, envelope?.resultCode ?? "UNKNOWN", envelope?.resultMessage ?? answer.statusText);
+function refusal(answer, envelope) {
+  const after = Number(answer.headers.get("Retry-After")) || 0;
+  return new Refusal(answer.status, envelope?.resultCode ?? "UNKNOWN", envelope?.resultMessage ?? answer.statusText, after);
+}
 
 /** What is at a path. */
 export const get = async (path, parameters, options) => (await ask("GET", path, parameters, options)).data;
@@ -99,6 +122,17 @@ export async function file(path, parameters, type) {
   return { name, body };
 }
 
+/** The whole of a list that is given in pages. */
+export async function whole(path, parameters) {
+  const found = [];
+  for (let next = address(path, parameters); next; ) {
+    const { data, headers } = await ask("GET", next);
+    found.push(...data);
+    next = headers.get("Link")?.match(/<([^>]+)>; rel="next"/)?.[1];
+  }
+  return found;
+}
+
 const WAIT_MOST_S = 60;
 const watchers = new Set();
 
@@ -107,8 +141,9 @@ export const watch = (watcher) => watchers.add(watcher);
 const tell = (news) => watchers.forEach((watcher) => watcher(news));
 
 /**
- * Does some work now and then every so many seconds, but not in a tab that nobody sees, and more seldom while the server
- * is away. Gives a function that does it at once; once more if it is being done, for what is asked may be another thing.
+ * Does some work now and then every so many seconds, but not in a tab that nobody sees, more seldom while the server
+ * is away, and no more once it is forbidden. Gives a function that does it at once; once more if it is being done, for
+ * what is asked may be another thing.
  */
 export function every(seconds, work) {
   let timer = null;
@@ -124,6 +159,7 @@ export function every(seconds, work) {
     } catch (error) {
       failures += 1;
       tell({ at: null, error });
+      if (error.status === 403) return;
     }
     const wait = failures ? Math.min(seconds * 2 ** failures, Math.max(WAIT_MOST_S, seconds)) : seconds;
     timer = document.hidden ? null : setTimeout(now, wait * 1000);

@@ -1,6 +1,6 @@
 // What every page has around it: the line that says how fresh it is, the switches, the keys.
 
-import { token, watch } from "./api.js";
+import { ask, token, watch } from "./api.js";
 import { el, say } from "./dom.js";
 import { language, moment, t, zone } from "./words.js";
 
@@ -29,6 +29,7 @@ function tellState() {
 }
 
 function since(error) {
+  if (error.status === 403) return t("state.forbidden", { message: error.message });
   const words = error.status === 0 ? t("state.unreachable") : t("state.refused", { message: error.message });
   return fresh ? `${words} ${t("state.stale", { time: moment(new Date(fresh).toISOString()) })}` : words;
 }
@@ -38,6 +39,7 @@ watch(({ at, error }) => {
   failed = error;
   line.setAttribute("aria-live", error ? "assertive" : "off");
   tellState();
+  out.hidden = !token.get();
 });
 
 // ---- Switches
@@ -68,14 +70,20 @@ function languageButton() {
 }
 
 async function signOut() {
-  await fetch("/api/login/logout", { method: "POST" }).catch(() => null);
+  try {
+    await ask("POST", "/api/login/logout", {}, { lead: false });
+  } catch (error) {
+    line.dataset.state = "away"; // the cookie would sign in again: nobody is to believe they had gone
+    say(line, t("sign.out.failed", { message: error.message }));
+    return;
+  }
   token.forget();
   location.assign("/login");
 }
 
 const keysButton = el("button", { type: "button", id: "keys", onclick: showKeys, "aria-label": t("keys.title") }, "?");
-const out = token.get() && el("button", { type: "button", id: "sign-out", onclick: signOut }, t("sign.out"));
-document.getElementById("switches").append(themeButton(), languageButton(), keysButton, ...(out ? [out] : []));
+const out = el("button", { type: "button", id: "sign-out", hidden: !token.get(), onclick: signOut }, t("sign.out"));
+document.getElementById("switches").append(themeButton(), languageButton(), keysButton, out);
 document.getElementById("zone").textContent = t("time.zone", { zone });
 
 // ---- Keys

@@ -1,0 +1,64 @@
+// Signing in: with a name and a password, or with a read token for a screen that nobody types at.
+
+import { ask, every, get, token } from "./api.js";
+import { el } from "./dom.js";
+import { field, form } from "./form.js";
+import { page } from "./frame.js";
+import { t } from "./words.js";
+
+const LOOK_S = 30;
+
+/** Where to go afterwards: whatever `next` says, only to a page of this very server. */
+function onward() {
+  const next = new URLSearchParams(location.search).get("next") ?? "/";
+  const leads = next.startsWith("/") && URL.canParse(next, location.origin) ? new URL(next, location.origin) : null;
+  const inside = leads?.origin === location.origin && leads.pathname !== "/login";
+  // Whole, since a path of its own may begin with two slashes.
+  location.replace(inside ? leads.href : "/");
+}
+
+// ---- A person
+
+const user = el("input", { name: "user", autocomplete: "username", autocapitalize: "none", spellcheck: "false", required: true, maxlength: 255 });
+const password = el("input", { name: "password", type: "password", autocomplete: "current-password", required: true, maxlength: 1024 });
+
+async function signIn() {
+  const body = { user: user.value, password: password.value };
+  try {
+    const { data } = await ask("POST", "/api/login", {}, { body, lead: false });
+    token.signedIn(data.access_token, data.expires_in);
+  } catch (error) {
+    password.focus();
+    password.select();
+    throw error;
+  }
+  onward();
+}
+
+// ---- A screen
+
+const shown = el("input", { name: "token", type: "password", autocomplete: "off", spellcheck: "false", required: true, pattern: "\\s*rms_[0-9a-f]{12}_\\S+\\s*", title: t("login.token.form") });
+
+async function keep() {
+  const value = shown.value.trim();
+  await ask("GET", "/api/hosts", { limit: 1 }, { headers: { Authorization: `Bearer ${value}` }, lead: false });
+  token.forget();
+  token.keep(value);
+  onward();
+}
+
+// ---- The page
+
+const open = el("p", { class: "empty", hidden: true }, t("login.open"), " ", el("a", { href: "/" }, t("login.fleet")));
+page.append(
+  open,
+  el("section", { class: "card sign-in", "aria-labelledby": "person-title" }, el("h2", { id: "person-title" }, t("login.person")),
+    form(signIn, t("page.login"), [field(t("login.user"), user), field(t("login.password"), password)])),
+  el("section", { class: "card sign-in", "aria-labelledby": "screen-title" }, el("h2", { id: "screen-title" }, t("login.screen")),
+    form(keep, t("login.keep"), [field(t("login.token"), shown, t("login.token.hint"))])),
+  el("p", { class: "note" }, t("login.how"), " ", el("code", {}, "python manage.py user create NAME --role viewer")),
+);
+user.focus();
+every(LOOK_S, async () => {
+  open.hidden = (await get("/health", {}, { lead: false })).security === "enforce";
+});

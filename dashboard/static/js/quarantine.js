@@ -1,0 +1,75 @@
+// The last reports that were refused for what they are: why, what was in them, and storing one after all.
+
+import { ask, get } from "./api.js";
+import { el, keyed, say } from "./dom.js";
+import { closer, copied, dialog, refusal } from "./form.js";
+import { bytes, elsewhere, moment, t } from "./words.js";
+
+const COLUMNS = [
+  ["received_at", (one) => moment(one.received_at)],
+  ["host_name", (one) => one.host_name ?? t("unknown")],
+  ["does", null],
+  ["code", (one) => one.code],
+  ["message", (one) => one.message],
+  ["size", (one) => bytes(one.size)],
+  ["replayed_at", (one) => (one.replayed_at ? `✓ ${moment(one.replayed_at)}` : "–")],
+];
+const MORE = [
+  ["path", (one) => one.path],
+  ["address", (one) => one.address],
+  ["token_id", (one) => one.token_id ?? "–"],
+  ["idempotency_key", (one) => one.idempotency_key ?? "–"],
+];
+
+/** The part of the agents' page; `changed` is called when one was stored. */
+export function quarantine(changed) {
+  let changes = false;
+  const body = el("tbody");
+  const none = el("p", { class: "empty", hidden: true }, t("quarantine.none"));
+  const done = el("p", { class: "note", role: "status" });
+
+  async function view(one) {
+    try {
+      const whole = await get(`/api/agents/quarantine/${one.id}`);
+      const text = whole.body === null ? el("p", {}, t("quarantine.too-large")) : copied(whole.body, t("quarantine.body"));
+      const told = el("dl", {}, ...[...COLUMNS, ...MORE].filter(([, words]) => words).flatMap(([name, words]) => [el("dt", {}, t(`quarantine.${name}`)), el("dd", {}, words(whole))]));
+      dialog(t("quarantine.report", { id: one.id }), told, text, closer(t("close"), { autofocus: true }));
+    } catch (error) {
+      say(done, refusal(error));
+    }
+  }
+
+  async function replay(one) {
+    say(done, "");
+    try {
+      await ask("POST", `/api/agents/quarantine/${one.id}/replay`);
+      say(done, `✓ ${t("quarantine.stored", { host: one.host_name ?? t("unknown") })}`);
+    } catch (error) {
+      say(done, `▲ ${t("quarantine.refused", { message: refusal(error) })}`);
+    }
+    changed();
+  }
+
+  function rowOf(one) {
+    const press = (work, name) => el("button", { type: "button", class: name, onclick: () => work(one), "aria-label": `${t(`quarantine.${name}`)}: ${one.host_name ?? one.id}` }, t(`quarantine.${name}`));
+    const does = [press(view, "view"), " ", press(replay, "replay")];
+    return el("tr", {}, ...COLUMNS.map(([name], place) => el(place ? "td" : "th", { class: name, scope: place ? null : "row" }, ...(name === "does" ? does : []))));
+  }
+
+  function drawRow(row, one) {
+    COLUMNS.forEach(([, words], place) => words && say(row.children[place], words(one)));
+    row.firstChild.title = elsewhere(one.received_at);
+    row.querySelector(".replay").hidden = !changes || !one.whole || one.replayed_at !== null;
+  }
+
+  const head = COLUMNS.map(([name]) => el("th", { scope: "col", class: name }, t(`quarantine.${name}`)));
+  const table = el("div", { class: "scroll", tabindex: 0, role: "group", "aria-labelledby": "quarantine-title" }, el("table", {}, el("thead", {}, el("tr", {}, ...head)), body));
+  const node = el("section", { "aria-labelledby": "quarantine-title" }, el("h2", { id: "quarantine-title" }, t("quarantine")), none, table, done);
+  node.draw = (refused, may) => {
+    changes = may;
+    none.hidden = refused.length > 0;
+    table.hidden = refused.length === 0;
+    keyed(body, refused, (one) => one.id, rowOf, drawRow);
+  };
+  return node;
+}

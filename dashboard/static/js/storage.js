@@ -1,0 +1,176 @@
+// What the database takes: how large it is and may become, how long what is kept, and what each table holds.
+
+import { every, get } from "./api.js";
+import { el, keyed, say, svg } from "./dom.js";
+import { page } from "./frame.js";
+import { bytes, known, number, percent, t, time } from "./words.js";
+
+// The server measures no more often than every five minutes.
+const LOOK_S = 60;
+const DAY_MS = 86_400_000;
+const AHEAD_DAYS = [7, 30, 90, 365];
+const KEPT = {
+  reports: "retention_raw_days",
+  containers: "retention_raw_days",
+  rollup_60: "retention_1m_days",
+  rollup_600: "retention_10m_days",
+  rollup_3600: "retention_1h_days",
+  events: "events_retention_days",
+};
+
+// The settings in force, which are told to admins; null: not to whoever looks.
+let settings = null;
+
+const daysKept = (table) => settings?.[KEPT[table.name]]?.value ?? null;
+
+/** A bar beside its number, which says the same. */
+function bar() {
+  return svg("svg", { class: "bar", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect", { height: 8 }));
+}
+
+function drawBar(node, share, kind = "") {
+  node.firstChild.setAttribute("width", Math.min(Math.max(share, 0), 1) * 100);
+  node.dataset.kind = kind;
+}
+
+// ---- How large, and how fast it grows
+
+const sums = el("dl", { class: "sums" });
+const measured = el("p", { class: "note" });
+
+const signed = (value) => `${value < 0 ? "−" : "+"}${bytes(Math.abs(value))}`;
+
+function until(storage) {
+  if (storage.limit_bytes === null) return ["–", t("storage.no-limit")];
+  if (storage.days_until_limit === null) return [t("storage.never"), t("storage.never.beside")];
+  const at = new Date(Date.parse(storage.measured_at) + storage.days_until_limit * DAY_MS);
+  return [t("storage.days", { count: storage.days_until_limit < 10 ? storage.days_until_limit : Math.round(storage.days_until_limit) }), el("span", {}, t("storage.until.beside"), " ", time(at.toISOString()))];
+}
+
+function drawSums(storage) {
+  const share = storage.limit_bytes && storage.used_bytes / storage.limit_bytes;
+  const [left, when] = until(storage);
+  const limit = storage.limit_bytes === null ? t("storage.no-limit") : t("storage.of", { share: percent(share * 100), limit: bytes(storage.limit_bytes) });
+  const cards = [
+    { name: "used", value: bytes(storage.used_bytes), beside: limit, share },
+    { name: "growth", value: signed(storage.growth_bytes_per_day), beside: t("storage.growth.beside") },
+    { name: "until", value: left, beside: when },
+    { name: "guard", value: `${{ over: "▲ ", exhausted: "▲ " }[storage.guard] ?? ""}${t(`storage.guard.${storage.guard}`)}`, beside: t(`storage.guard.${storage.guard}.beside`), kind: storage.guard },
+  ];
+  keyed(sums, cards, (card) => card.name, cardOf, drawCard);
+  measured.replaceChildren(t("storage.measured"), " ", time(storage.measured_at));
+}
+
+function cardOf(card) {
+  return el("div", { class: "card" }, el("dt", {}, t(`storage.${card.name}`)), el("dd", {}, el("b"), el("small"), card.name === "used" ? bar() : null));
+}
+
+function drawCard(node, card) {
+  node.dataset.kind = card.kind ?? "";
+  say(node.querySelector("b"), card.value);
+  node.querySelector("small").replaceChildren(card.beside);
+  const drawn = node.querySelector("svg");
+  if (!drawn) return;
+  drawn.classList.toggle("absent", !card.share);
+  drawBar(drawn, card.share ?? 0, card.share >= 0.9 ? "high" : "");
+}
+
+// ---- What becomes of it
+
+const ahead = el("tbody");
+const howAhead = el("p", { class: "note" });
+
+/** A table grows until what it holds is as old as it is kept; where nobody says how long that is, it goes on. */
+function growing(table, days) {
+  const kept = daysKept(table);
+  if (!kept || !table.oldest) return days;
+  const age = (Date.now() - Date.parse(table.oldest)) / DAY_MS;
+  return Math.min(days, Math.max(kept - age, 0));
+}
+
+function drawAhead(storage) {
+  const expected = AHEAD_DAYS.map((days) => ({
+    days,
+    size: Math.max(storage.used_bytes + storage.tables.reduce((sum, table) => sum + table.growth_bytes_per_day * growing(table, days), 0), 0),
+  }));
+  const most = storage.limit_bytes ?? Math.max(...expected.map(({ size }) => size), 1);
+  keyed(ahead, expected, ({ days }) => days, ({ days }) => el("tr", {}, el("th", { scope: "row" }, t("storage.days", { count: days })), el("td", { class: "size" }), el("td", {}, bar(), el("span"))), (row, { size }) => {
+    const over = storage.limit_bytes !== null && size > storage.limit_bytes;
+    say(row.children[1], bytes(size));
+    drawBar(row.querySelector("svg"), size / most, over ? "high" : "");
+    say(row.lastChild.lastChild, storage.limit_bytes === null ? "" : over ? `▲ ${t("storage.over")}` : t("storage.of.limit", { share: percent((size / storage.limit_bytes) * 100) }));
+  });
+  say(howAhead, settings ? t("storage.ahead.kept") : t("storage.ahead.on"));
+}
+
+// ---- Each table
+
+const body = el("tbody");
+const COLUMNS = [
+  ["rows", (table) => `${table.rows_estimated ? "≈ " : ""}${number(table.rows)}`],
+  ["bytes", (table) => bytes(table.bytes)],
+  ["share", null],
+  ["bytes_per_sample", (table) => (table.bytes_per_sample === null ? "–" : `${number(table.bytes_per_sample, 1)} B`)],
+  ["growth", (table) => (table.growth_bytes_per_day ? signed(table.growth_bytes_per_day) : "–")],
+  ["oldest", (table) => time(table.oldest)],
+  ["newest", (table) => time(table.newest)],
+  ["kept", (table) => keptWords(table)],
+];
+
+function keptWords(table) {
+  const kept = daysKept(table);
+  if (kept === null) return "–";
+  return kept ? t("storage.days", { count: kept }) : t("storage.for-ever");
+}
+
+function rowOf(table) {
+  const name = `storage.table.${table.name}`;
+  const words = known(name) ? [t(name), " ", el("code", {}, table.name)] : [el("code", {}, table.name)];
+  const cells = COLUMNS.map(([column]) => el("td", { class: column }, ...(column === "share" ? [bar(), el("span")] : [])));
+  const row = el("tr", {}, el("th", { scope: "row" }, ...words), ...cells);
+  if (KEPT[table.name]) row.lastChild.title = `[monitoring] ${KEPT[table.name]}`;
+  return row;
+}
+
+function drawTables(storage) {
+  const all = storage.tables.reduce((sum, table) => sum + table.bytes, 0) || 1;
+  const ordered = [...storage.tables].sort((one, other) => other.bytes - one.bytes);
+  keyed(body, ordered, (table) => table.name, rowOf, (row, table) => {
+    COLUMNS.forEach(([column, words], place) => {
+      const cell = row.children[place + 1];
+      if (column !== "share") return cell.replaceChildren(words(table));
+      drawBar(cell.firstChild, table.bytes / all);
+      say(cell.lastChild, percent((table.bytes / all) * 100));
+    });
+  });
+}
+
+// ---- The page
+
+/** The settings are asked for once: they change with a start of the server alone. */
+async function lookAtSettings() {
+  settings = (await get("/config").catch(() => null))?.monitoring ?? null;
+}
+
+const asked = lookAtSettings();
+
+async function look() {
+  const storage = await get("/api/storage");
+  await asked;
+  drawSums(storage);
+  drawAhead(storage);
+  drawTables(storage);
+}
+
+const table = (titleId, head, rows) => el("div", { class: "scroll", tabindex: 0, role: "group", "aria-labelledby": titleId }, el("table", {}, el("thead", {}, el("tr", {}, ...head)), rows));
+const heads = (names) => names.map((name) => el("th", { scope: "col", class: name }, t(`storage.${name}`)));
+
+page.append(
+  sums,
+  measured,
+  el("section", { "aria-labelledby": "ahead-title" }, el("h2", { id: "ahead-title" }, t("storage.ahead")), howAhead,
+    table("ahead-title", heads(["in", "size", "share.limit"]), ahead)),
+  el("section", { "aria-labelledby": "tables-title" }, el("h2", { id: "tables-title" }, t("storage.tables")),
+    table("tables-title", heads(["table", ...COLUMNS.map(([name]) => name)]), body)),
+);
+every(LOOK_S, look);

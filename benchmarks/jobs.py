@@ -8,6 +8,7 @@ lasts, at its own pace and in its own transactions.
 import sys
 
 import main as server
+from routers import serving
 from services import jobs
 
 NEVER_S = 1e9
@@ -26,7 +27,7 @@ def main() -> None:
     """Serves from this process: with several workers they would have the usual intervals."""
     for name, seconds in INTERVALS[sys.argv[1]].items():
         setattr(jobs, name, seconds)
-    server.serve(server.settings_in_force)
+    serving.serve(server.app, server.settings_in_force)
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def test_a_file_is_what_is_shown_of_all_pages(page: Page) -> None:
     page.get_by_role("checkbox", name="Engine").check()
     names = ["Container", "Host", "Status", "CPU ▼", "Engine"]
     assert page.locator("thead th").all_inner_texts() == names
-    page.evaluate("sessionStorage.setItem('resource-monitor-token', 'shown')")
+    page.evaluate("localStorage.setItem('resource-monitor-token', 'shown')")
     with page.expect_request(lambda request: request.headers.get("accept") == "text/csv") as request:
         head, *lines = saved(page)
     assert request.value.headers["authorization"] == "Bearer shown"

@@ -184,7 +184,10 @@ def test_lists_and_deletes_are_refused_while_the_database_is_down(
             assert (answer.status_code, answer.json()["resultCode"]) == (503, "DB_UNAVAILABLE")
             assert int(answer.headers["retry-after"]) > 0
     assert fresh.data(f"/api/hosts/{host_id}")["host_name"] == "kept"
-    assert fresh.client.delete(f"/api/hosts/{host_id}").status_code == 204
+    answer = fresh.client.delete(f"/api/hosts/{host_id}")
+    if answer.status_code == 503:  # the writer may be the first to learn that its connection is from before
+        answer = fresh.client.delete(f"/api/hosts/{host_id}")
+    assert answer.status_code == 204
 
 
 SECRET = {

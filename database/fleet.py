@@ -32,7 +32,9 @@ MINUTE_S = 60
 _H = hosts.c
 _MINUTES = rollups[MINUTE_S]
 _M = _MINUTES.c
-_OFTEN = func.coalesce(_H.interval_s, MINUTE_S) < MINUTE_S
+# Of hosts that report less often the reports are few, and there before the minute is aggregated.
+SELDOM_S = 30
+_OFTEN = func.coalesce(_H.interval_s, SELDOM_S) < SELDOM_S
 _WHOSE = (series.c.host_id, series.c.engine_type, series.c.container_name)
 _NOBODY = (literal(HOST[0]).label("engine_type"), literal(HOST[1]).label("container_name"))
 _HOSTS = [
@@ -90,7 +92,7 @@ def trends(connection: Connection, ids: Collection[int], since: datetime, *, of_
 
 
 def _of_hosts(since: datetime, *asked: ColumnElement[bool]) -> list[Select[Any]]:
-    """Those that report several times a minute, and those that do not: of them there are no minutes, only reports."""
+    """Those that report often, by their minutes, and those that do not, by their reports."""
     r = reports.c
     raw = select(r.host_id, *_NOBODY, _minute(r.sampled_at), *(func.avg(r[name]).label(name) for name in METRICS))
     raw = raw.select_from(hosts.join(reports, r.host_id == _H.id)).where(~_OFTEN, r.sampled_at >= since, *asked)

@@ -25,6 +25,7 @@ missing_packages() {
     if ! command -v faketime >/dev/null; then echo faketime; fi
     if ! command -v systemd-analyze >/dev/null; then echo systemd; fi
     if [ ! -x /usr/sbin/dockerd ]; then echo docker.io; fi
+    if ! fc-list :lang=ko 2>/dev/null | grep -q .; then echo fonts-nanum; fi
     if ! command -v podman >/dev/null; then echo podman; fi
     if ! command -v runc >/dev/null; then echo runc; fi
     if ! command -v chromium >/dev/null; then echo chromium; fi

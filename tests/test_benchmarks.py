@@ -95,9 +95,10 @@ def test_one_command_measures_the_intake() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
-def test_one_command_measures_what_tokens_cost() -> None:
+@pytest.mark.parametrize("what", ["tokens", "dashboards"])
+def test_one_command_measures_what_something_costs(what: str) -> None:
     environ = {**os.environ, "BENCH_SECONDS": "1", "BENCH_ROUNDS": "2", "BENCH_ENGINES": "sqlite"}
-    command = [sys.executable, "-m", "benchmarks.tokens"]
+    command = [sys.executable, "-m", f"benchmarks.{what}"]
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     [row] = [line for line in done.stdout.splitlines() if line.startswith("| SQLite")]

@@ -38,7 +38,10 @@ PAYLOADS = [
 PAGES = ["/", "/containers", "/events", "/compare", "/agents", "/storage"]
 # What any payload would call, and what would hold it if it stood in the page as an element or an attribute.
 TRAP = "globalThis.ran = () => { globalThis.hasRun = (globalThis.hasRun ?? 0) + 1; };"
-MADE = "script:not([src]), [onerror], [onload], [onfocus], [onclick], [ontoggle], [onmouseover], iframe, a[href^='javascript:']"
+MADE = (
+    "script:not([src]), [onerror], [onload], [onfocus], [onclick], [ontoggle], [onmouseover], iframe, "
+    "a[href^='javascript:']"
+)
 
 
 @pytest.fixture(scope="module")

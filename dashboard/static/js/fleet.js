@@ -89,7 +89,7 @@ function drawTotals() {
   keyed(sums, cards, (card) => card.name, (card) => card.made(), (node, card) => {
     say(node.querySelector("b"), card.value);
     say(node.querySelector("small"), card.beside);
-    if (card.trend) draw(node.querySelector("svg"), card.trend, 100);
+    if (card.trend) draw(node.querySelector("svg"), card.trend);
   });
 }
 
@@ -204,7 +204,7 @@ function drawRow(row, host) {
     if (name === "last_seen") cell.title = elsewhere(host.last_seen);
   });
   const past = trends.get(host.id);
-  if (past) draw(row.lastChild.firstChild, past.cpu_percentage, 100);
+  if (past) draw(row.lastChild.firstChild, past.cpu_percentage);
 }
 
 function drawList() {

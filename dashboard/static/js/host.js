@@ -67,7 +67,7 @@ function drawRow(row, one) {
   COLUMNS.forEach(([, words], place) => say(place ? row.children[place] : row.firstChild.firstChild, words(one)));
   if (one.started_at) row.querySelector(".started_at").title = elsewhere(one.started_at);
   const trend = trends.get(keyOf(one));
-  if (trend) draw(row.lastChild.firstChild, trend.cpu_percentage, Math.max(100, ...trend.cpu_percentage));
+  if (trend) draw(row.lastChild.firstChild, trend.cpu_percentage);
 }
 
 function drawContainers(containers) {

@@ -28,9 +28,12 @@ export function spark(words) {
   return svg("svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", preserveAspectRatio: "none" }, title, svg("path", {}));
 }
 
-/** Draws values into it; `most` is the value at its top. */
-export function draw(chart, values, most) {
-  const line = path(values, Math.max(most, 1e-9));
+// What is hardly anything looks like hardly anything.
+const LEAST_TOP = 20;
+
+/** Draws percentages into it; the greatest is at its top. */
+export function draw(chart, values) {
+  const line = path(values, Math.max(LEAST_TOP, ...values));
   const drawn = chart.lastChild;
   if (drawn.getAttribute("d") !== line) drawn.setAttribute("d", line);
 }

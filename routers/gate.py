@@ -118,14 +118,17 @@ async def check_host(request: Request, host_name: str) -> None:
 
 async def _bound(request: Request, token: Token, host_name: str) -> Token:
     """The token, bound to its first host: once, however many reports of a batch come with it."""
-    credentials = state_of(request)["database"].credentials
+    database = state_of(request)["database"]
     async with state_of(request)["binding"]:
-        token = credentials.find(token.id) or token
-        if token.host_name is None:
-            bound = await written(request, partial(tokens.bind, id_=token.id, host_name=host_name))
-            token = replace(token, host_name=bound or "")  # "": it was revoked just now, and is good for no host
-            credentials.bound(token.id, token.host_name or "")
-        return token
+        token = database.credentials.find(token.id) or token
+        if token.host_name is not None:
+            return token
+        now, bound = moment(database.clock.now()), None
+        if database.credentials.holder(host_name, now) is None:  # else no statement need tell
+            bound = await written(request, partial(tokens.bind, id_=token.id, host_name=host_name, now=now))
+        if bound is not None:
+            database.credentials.bound(token.id, bound)
+        return replace(token, host_name=bound or "")  # "": another has the host, or it was revoked just now
 
 
 def _spoofed(request: Request, token_id: str, host_name: str) -> None:

@@ -104,16 +104,21 @@ def _unauthorized(message: str, error: str = "") -> Failure:
     return Failure(Code.UNAUTHORIZED, message, headers={"WWW-Authenticate": f"Bearer{error}"})
 
 
-async def check_host(request: Request, host_name: str) -> None:
-    """Raises FORBIDDEN if the token is good for other hosts alone; binds one that is to be bound to its first host."""
+async def check_host(request: Request, host_name: str) -> str | None:
+    """The id of the token that is good for the host; binds one that is to be bound to its first host.
+
+    Raises FORBIDDEN if the token is good for other hosts alone; where that is not refused, it is as good as none.
+    """
     principal = principal_of(request.scope)
-    token = principal.token if principal else None
+    token = principal.token if principal and covers(principal.scope, "ingest") else None
     if token is None:
-        return
+        return None
     if token.binding == "first" and token.host_name is None:
         token = await _bound(request, token, host_name)
-    if not may_report(token, host_name):
-        _spoofed(request, token.id, host_name)
+    if may_report(token, host_name):
+        return token.id
+    _spoofed(request, token.id, host_name)
+    return None
 
 
 async def _bound(request: Request, token: Token, host_name: str) -> Token:

@@ -14,7 +14,7 @@ from database import tokens
 from database.tokens import Token
 from logger import audit
 from model.envelope import Code, Failure, unavailable
-from routers.clients import PRINCIPAL, peer_of, principal_of
+from routers.clients import PRINCIPAL, host_of, peer_of, principal_of
 from routers.deps import State, state_of
 from routers.errors import on_failure
 from routers.headers import text, values
@@ -157,7 +157,7 @@ def allow(request: Request) -> None:
     if principal and covers(principal.scope, "admin"):
         return
     enforced = state_of(request)["settings"].security.mode == "enforce"
-    if enforced or not from_here(peer_of(request.scope), request.headers):
+    if enforced or not from_here(peer_of(request.scope), host_of(request.scope), request.headers):
         raise Failure(
             Code.FORBIDDEN, "only with an admin's token, on this very machine without a proxy, or by manage.py"
         )

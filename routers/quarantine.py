@@ -51,6 +51,7 @@ def shown(row: Record, *, whole: bool) -> dict[str, object]:
 async def list_quarantine(db: Db) -> Response:
     """The last 500 reports that were refused for what they are, the newest first; what is sent again is kept once.
 
+    Of more than 100 in two seconds a process keeps the last 100.
     They are kept while `[security] mode` is `observe` or `enforce`, up to 64 KiB each.
     """
     found = [shown(row, whole=bool(row.whole)) for row in await db.read(quarantine.listed)]

@@ -278,6 +278,21 @@ def test_of_a_flood_the_last_ones_wait() -> None:
     assert waiting.take() == []
 
 
+def test_a_flood_tells_in_the_log_how_many_it_dropped(observing: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Quarantine, "take", lambda _: [])
+    batch = {"reports": [report(f"flood-{number}", cpu_percentage="much") for number in range(WAITING + 7)]}
+    observing.service.post(batch, "/api/resources/batch")
+    until(lambda: "WARNING - quarantine_dropped reports=7" in observing.service.log)
+
+
+def test_what_is_dropped_is_counted_once() -> None:
+    waiting = Quarantine()
+    for number in range(WAITING + 2):
+        waiting.put(refused_report(f"host-{number}"))
+    waiting.put_back([refused_report("back")] * 3)
+    assert (waiting.take_dropped(), waiting.take_dropped()) == (5, 0)
+
+
 def test_what_is_put_back_waits_before_what_came_meanwhile() -> None:
     waiting = Quarantine()
     for number in range(WAITING):

@@ -244,7 +244,7 @@ def test_t2_of_two_instances_one_binds(guard: Guarded, tmp_path: Path) -> None:
     token = bearer(guard.token("--scope", "ingest", "--first-host"))
     with guarding(settings_for(guard.url, tmp_path, SECURITY_MODE="enforce")) as other:
         other.service.state["database"].credentials.refresh = lambda *_: None
-        stored(guard.service.post(report("t2-mine"), **token))
+        stored(guard.service.post(report("t2-early"), **token))
         refused(other.service.post(report("t2-late"), **token), 403, "FORBIDDEN")
 
 

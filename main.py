@@ -9,10 +9,9 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from functools import partial
 
 from fastapi import FastAPI
-from starlette.routing import Match
 
 import logger
 from config.config import ConfigError, Settings, load, loopback, zone_of
@@ -43,6 +42,7 @@ from routers import (
 from routers.deps import State
 from routers.express import Service
 from routers.limits import Limits, accept_calmly
+from routers.routes import methods_of, route_of
 from services.agents import Agents
 from services.fleet import Fleet
 from services.jobs import Jobs
@@ -51,6 +51,24 @@ from services.quarantine import Quarantine
 from services.storage import Storage
 
 log = logging.getLogger("main")
+# What is served beside the documentation: the routers, in the order in which Swagger shows them.
+NOUNS = (
+    resources,
+    hosts,
+    tags,
+    containers,
+    fleet,
+    history,
+    events,
+    diff,
+    storage,
+    tokens,
+    agents,
+    quarantine,
+    login,
+    operations,
+    pages,
+)
 
 # How long a start waits for the database's first word before it answers without one.
 START_WAIT_S = 1.5
@@ -61,7 +79,6 @@ GC_THRESHOLDS = (20_000, 20, 50)
 # own 5 ms would make the two work in turns (ADR 0018).
 SWITCH_INTERVAL_S = 0.0005
 OPEN_TO_ALL = "whoever reaches this address may report and read: see [security] mode"
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -96,23 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for noun in (
-        resources,
-        hosts,
-        tags,
-        containers,
-        fleet,
-        history,
-        events,
-        diff,
-        storage,
-        tokens,
-        agents,
-        quarantine,
-        login,
-        operations,
-        pages,
-    ):
+    for noun in NOUNS:
         app.include_router(noun.router)
     docs.mount(app, docs=settings.app.docs)
     errors.register(app)
@@ -151,7 +152,8 @@ async def _running(settings: Settings, app: FastAPI) -> AsyncIterator[State]:
             limits=Limits(settings),
             binding=asyncio.Lock(),
             started=time.monotonic(),
-            methods_of=lambda path: methods_of(app, path),
+            methods_of=partial(methods_of, app),
+            route_of=partial(route_of, [route for noun in NOUNS for route in noun.router.routes]),
         )
     finally:
         await jobs.stop()
@@ -205,16 +207,6 @@ def _announce(settings: Settings) -> None:
         log.warning(event("security_off", host=settings.server.host, reason=OPEN_TO_ALL))
     if flags := serving.lacking(settings):
         log.warning("plain uvicorn lacks options that `python main.py` sets; give it: %s", flags)
-
-
-def methods_of(app: FastAPI, path: str) -> set[str]:
-    """Every method that some route has for a path."""
-    scope: dict[str, Any] = {"type": "http", "path": path, "root_path": "", "headers": []}
-    return {
-        method
-        for method in METHODS
-        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in app.routes)
-    }
 
 
 def _settings() -> Settings:

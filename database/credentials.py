@@ -56,6 +56,14 @@ class Credentials:
         with self._lock:
             self._ended_here = {**self._ended_here, session_id: now}
 
+    def holder(self, host_name: str, now: datetime) -> Token | None:
+        """A token that is for this host and no other."""
+        for token in self._known.values():
+            exact = token.host_name == host_name and token.binding in ("host", "first")
+            if exact and (token.expires_at is None or token.expires_at > now):
+                return token
+        return None
+
     def bound(self, id_: str, host_name: str) -> None:
         """A token was just bound to a host, as the next reading will tell as well."""
         with self._lock:

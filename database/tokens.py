@@ -44,8 +44,7 @@ def listed(connection: Connection) -> list[Token]:
 
 def valid(connection: Connection, now: datetime) -> list[Token]:
     """The tokens that are neither revoked nor past their time."""
-    good = tokens.c.revoked_at.is_(None) & or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now)
-    return [Token(*row) for row in connection.execute(select(*_COLUMNS).where(good))]
+    return [Token(*row) for row in connection.execute(select(*_COLUMNS).where(*_valid(now)))]
 
 
 def create(connection: Connection, token: Token) -> None:
@@ -71,11 +70,16 @@ def revoke(connection: Connection, id_: str, now: datetime) -> Token | None:
     return _one(connection, id_) if ended.rowcount else None
 
 
-def bind(connection: Connection, id_: str, host_name: str) -> str | None:
-    """Binds a token to the first host that uses it, and gives the host that it is bound to: another was faster."""
-    changed(connection)
-    unbound = (*_living(id_), tokens.c.host_name.is_(None))
-    connection.execute(update(tokens).where(*unbound).values(host_name=host_name))
+def bind(connection: Connection, id_: str, host_name: str, now: datetime) -> str | None:
+    """Binds a token to the first host that uses it, and gives the host that it is bound to: another was faster.
+
+    None: it was revoked, or the host is another token's.
+    """
+    changed(connection)  # until the COMMIT nobody else binds or makes one
+    others = select(tokens.c.id).where(tokens.c.id != id_, tokens.c.host_name == host_name, *_valid(now))
+    if connection.execute(others.where(tokens.c.binding.in_(("host", "first"))).limit(1)).first() is None:
+        unbound = (*_living(id_), tokens.c.host_name.is_(None))
+        connection.execute(update(tokens).where(*unbound).values(host_name=host_name))
     return connection.execute(select(tokens.c.host_name).where(*_living(id_))).scalar()
 
 
@@ -88,6 +92,10 @@ def used(connection: Connection, ids: Iterable[str], previous: Iterable[str], no
 
 def _one(connection: Connection, id_: str) -> Token:
     return Token(*connection.execute(select(*_COLUMNS).where(tokens.c.id == id_)).one())
+
+
+def _valid(now: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return tokens.c.revoked_at.is_(None), or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now)
 
 
 def _living(id_: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -49,8 +49,8 @@ def _offset(minutes: int) -> str:
     "", operation_id="list_agents", response_model=Envelope[list[AgentOut]], responses=LISTED | refusals(422, 503)
 )
 async def list_agents(request: Request, query: Annotated[AgentQuery, Query()], db: Db) -> Response:
-    """Which hosts report, from where and how well; `with_token=false` are those that show no token yet.
+    """Which hosts report, from where and how well; `with_token=false`: those without a token that is good for them.
 
-    Each process notes what it heard about once a minute, so that a figure may be that old.
+    Each process notes what it heard about once a minute, so that a figure may be that old, and a host be missing.
     """
     return listing(request, await db.read(agents.page, query), shown, "agent")

@@ -47,6 +47,7 @@ class State(TypedDict):
     binding: asyncio.Lock
     started: float
     methods_of: Callable[[str], set[str]]
+    route_of: Callable[[str, str], str | None]
 
 
 def state_of(request: Request) -> State:

@@ -19,6 +19,7 @@ from routers.answers import refusal
 from routers.audits import actor
 from routers.clients import peer_of, principal_of
 from routers.deps import state_of
+from services.access import needed
 from utils.networks import network_of
 
 logger = logging.getLogger("routers.refusals")
@@ -67,9 +68,9 @@ def _shown(error: Any) -> dict[str, Any]:  # noqa: ANN401 - Pydantic's error dic
 
 
 def log_refusal(request: Request, failure: Failure) -> None:
-    """One WARNING a minute for each client and code, without the body; the rest is counted."""
+    """One WARNING a minute for whoever asks and each code, without the body; the rest is counted."""
     peer = peer_of(request.scope) or "-"
-    suppressed = state_of(request)["refusals"].allow((network_of(peer), failure.code))
+    suppressed = state_of(request)["refusals"].allow(_counted(request, failure))
     if suppressed is None:
         return
     errors: Sequence[Any] = (failure.data or {}).get("errors", ()) if isinstance(failure.data, dict) else ()
@@ -86,6 +87,19 @@ def log_refusal(request: Request, failure: Failure) -> None:
     logger.warning(line)
     if failure.status in AUDITED:
         _audit_refusal(request, failure, peer, suppressed)
+
+
+def _counted(request: Request, failure: Failure) -> tuple[str | None, ...]:
+    """What refusals are counted by: who asks, from which network; of what is for admins also what was asked for.
+
+    Many are behind one address, and one token may be many hosts'. Of routes there are few, of paths any number.
+    """
+    scope, who = request.scope, (actor(request), network_of(peer_of(request.scope)), failure.code)
+    method, path = scope["method"], scope["path"]
+    if who[0] is None or failure.code is not Code.FORBIDDEN or needed(method, path, page=False) != "admin":
+        return who
+    route = state_of(request)["route_of"](method, path)
+    return (*who, method, route) if route is not None else who
 
 
 def _audit_refusal(request: Request, failure: Failure, peer: str, suppressed: int) -> None:

@@ -14,7 +14,7 @@ from database import tokens
 from database.tokens import Token
 from logger import audit
 from model.envelope import Code, Failure, unavailable
-from routers.clients import PRINCIPAL, peer_of, principal_of
+from routers.clients import PRINCIPAL, host_of, peer_of, principal_of
 from routers.deps import State, state_of
 from routers.errors import on_failure
 from routers.headers import text, values
@@ -104,28 +104,36 @@ def _unauthorized(message: str, error: str = "") -> Failure:
     return Failure(Code.UNAUTHORIZED, message, headers={"WWW-Authenticate": f"Bearer{error}"})
 
 
-async def check_host(request: Request, host_name: str) -> None:
-    """Raises FORBIDDEN if the token is good for other hosts alone; binds one that is to be bound to its first host."""
+async def check_host(request: Request, host_name: str) -> str | None:
+    """The id of the token that is good for the host; binds one that is to be bound to its first host.
+
+    Raises FORBIDDEN if the token is good for other hosts alone; where that is not refused, it is as good as none.
+    """
     principal = principal_of(request.scope)
-    token = principal.token if principal else None
+    token = principal.token if principal and covers(principal.scope, "ingest") else None
     if token is None:
-        return
+        return None
     if token.binding == "first" and token.host_name is None:
         token = await _bound(request, token, host_name)
-    if not may_report(token, host_name):
-        _spoofed(request, token.id, host_name)
+    if may_report(token, host_name):
+        return token.id
+    _spoofed(request, token.id, host_name)
+    return None
 
 
 async def _bound(request: Request, token: Token, host_name: str) -> Token:
     """The token, bound to its first host: once, however many reports of a batch come with it."""
-    credentials = state_of(request)["database"].credentials
+    database = state_of(request)["database"]
     async with state_of(request)["binding"]:
-        token = credentials.find(token.id) or token
-        if token.host_name is None:
-            bound = await written(request, partial(tokens.bind, id_=token.id, host_name=host_name))
-            token = replace(token, host_name=bound or "")  # "": it was revoked just now, and is good for no host
-            credentials.bound(token.id, token.host_name or "")
-        return token
+        token = database.credentials.find(token.id) or token
+        if token.host_name is not None:
+            return token
+        now, bound = moment(database.clock.now()), None
+        if database.credentials.holder(host_name, now) is None:  # else no statement need tell
+            bound = await written(request, partial(tokens.bind, id_=token.id, host_name=host_name, now=now))
+        if bound is not None:
+            database.credentials.bound(token.id, bound)
+        return replace(token, host_name=bound or "")  # "": another has the host, or it was revoked just now
 
 
 def _spoofed(request: Request, token_id: str, host_name: str) -> None:
@@ -149,7 +157,7 @@ def allow(request: Request) -> None:
     if principal and covers(principal.scope, "admin"):
         return
     enforced = state_of(request)["settings"].security.mode == "enforce"
-    if enforced or not from_here(peer_of(request.scope), request.headers):
+    if enforced or not from_here(peer_of(request.scope), host_of(request.scope), request.headers):
         raise Failure(
             Code.FORBIDDEN, "only with an admin's token, on this very machine without a proxy, or by manage.py"
         )

@@ -17,14 +17,14 @@ from services.quarantine import FOR_GOOD, fitting, name_in
 from utils.utils import SECOND, moment
 
 
-def stored(request: Request, report: Report, stored: Stored) -> None:
-    """A report was stored, or had been already."""
+def stored(request: Request, report: Report, stored: Stored, token_id: str | None) -> None:
+    """A report was stored, or had been already; `token_id` is the token's that is good for its host."""
     agent = values(request.scope, b"user-agent")
     sign = Sign(
         stored.host_id,
         _address(request),
         _shortened(agent[0]) if agent else None,
-        _token_id(request),
+        token_id,
         stored.received_at - int(report.age_s * SECOND),
         report.host.get_datetime,
     )

@@ -11,6 +11,7 @@ from model.operations import HealthOut, LiveOut, ServiceOut, SettingOut
 from routers.answers import answer
 from routers.deps import Config, state_of
 from routers.docs import refusals
+from routers.gate import admins
 from routers.pages import shell
 from utils.utils import SECOND, local_second
 
@@ -81,9 +82,13 @@ async def live() -> Response:
     operation_id="config",
     response_model=Envelope[dict[str, dict[str, SettingOut]]],
     responses=refusals(),
+    dependencies=[Depends(admins)],
 )
 async def config(settings: Config) -> Response:
-    """Every setting in force and where it comes from; secrets are absent."""
+    """Every setting in force and where it comes from; secrets are absent.
+
+    For admins; while no token is asked for, on the server's own machine alone, not from a web page or through a proxy.
+    """
     sections: dict[str, dict[str, object]] = {}
     for section, key, value, source in describe(settings):
         if value is not None:

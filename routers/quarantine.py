@@ -1,7 +1,7 @@
 """The last reports that were refused, for admins."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
@@ -51,6 +51,7 @@ def shown(row: Record, *, whole: bool) -> dict[str, object]:
 async def list_quarantine(db: Db) -> Response:
     """The last 500 reports that were refused for what they are, the newest first; what is sent again is kept once.
 
+    Of more than 100 in two seconds a process keeps the last 100.
     They are kept while `[security] mode` is `observe` or `enforce`, up to 64 KiB each.
     """
     found = [shown(row, whole=bool(row.whole)) for row in await db.read(quarantine.listed)]
@@ -85,10 +86,10 @@ async def replay_quarantined(request: Request, refused_id: RefusedId, db: Db) ->
     with audited(request, "report_replayed", refused=refused_id) as told:
         row = await _found(db, refused_id)
         told.update(host=row.host_name)
-        return await _replayed(request, db, row)
+        return await _replayed(request, db, row, told)
 
 
-async def _replayed(request: Request, db: Db, row: Record) -> Response:
+async def _replayed(request: Request, db: Db, row: Record, told: dict[str, Any]) -> Response:
     if row.replayed_at is not None:  # its key may be forgotten by now
         raise Failure(Code.VALIDATION, f"it was stored already, at {utc_text(row.replayed_at)}")
     if row.body is None:
@@ -99,6 +100,7 @@ async def _replayed(request: Request, db: Db, row: Record) -> Response:
         raise Failure(Code.VALIDATION, "it is older than a report may be")
     aged = report.model_copy(update={"age_s": age_s})
     stored = await state_of(request)["writer"].submit(aged, _key(row))
+    told.update(replayed=stored.replayed)  # of several at once one stored it
     await written(request, partial(quarantine.replayed, id_=row.id, now=moment(db.clock.now())))
     return reply(request, aged, stored)
 

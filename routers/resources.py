@@ -125,12 +125,12 @@ async def _taken(request: Request, model: type[Report], raw: bytes, key: str | N
     report = None
     try:
         report = parse(model, request, raw)
-        await check_host(request, report.host.host_name)
+        token_id = await check_host(request, report.host.host_name)
         stored = await state_of(request)["writer"].submit(report, key)
     except Failure as failure:
         heard.refused(request, raw, failure, report, key)
         raise
-    heard.stored(request, report, stored)
+    heard.stored(request, report, stored, token_id)
     return reply(request, report, stored)
 
 
@@ -171,12 +171,12 @@ async def _one(request: Request, item: object) -> dict[str, Any]:
     report = None
     try:
         report = _item(request, item)
-        await check_host(request, report.host.host_name)
+        token_id = await check_host(request, report.host.host_name)
         stored = await state_of(request)["writer"].submit(report, report.idempotency_key)
     except Failure as failure:
         heard.refused(request, item, failure, report, key_in(item))
         return _refused(request, failure)
-    heard.stored(request, report, stored)
+    heard.stored(request, report, stored, token_id)
     _note(request, report)
     count = stored.containers_count
     return _result(Code.OK, f"container_count: {count}", stored.host_id, count, replayed=stored.replayed)

@@ -2,7 +2,7 @@
 
 import hmac
 import ipaddress
-from collections.abc import Container
+from collections.abc import Mapping
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
@@ -23,7 +23,22 @@ OPEN_FOLDERS = ("/static/", "/docs-assets/", "/assets/", "/hosts/")
 SCOPES = {"viewer": "read", "admin": "admin"}
 ADMINS = ("/config", "/api/tokens", "/api/agents")
 # What proxies add: whoever comes through one on this machine has its address, and may have made up the client's.
-PROXIED = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "x-forwarded-proto", "via")
+PROXIED = (
+    "x-forwarded-for",
+    "forwarded",
+    "x-real-ip",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "via",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-forwarded",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+)
+# What browsers say of a page of this server's own, and of an address that somebody typed.
+OWN_PAGE = ("none", "same-origin")
 # Whoever shows no known token costs the same time as one with a wrong secret: the comparison is made all the same.
 _NOBODY = bytes(32)
 
@@ -97,12 +112,20 @@ def may_report(token: Token, host_name: str) -> bool:
     return token.host_name in (None, host_name)
 
 
-def from_here(peer: str | None, headers: Container[str]) -> bool:
-    """Someone on this very machine; no web page, which a browser names in `Origin`, and nobody behind a proxy."""
-    if peer is None or any(name in headers for name in ("origin", *PROXIED)):
+def from_here(peer: str | None, host: str, headers: Mapping[str, str]) -> bool:
+    """Someone on this very machine who asks it by that name; no page of another server, and nobody behind a proxy.
+
+    A browser names the page in `Origin`, or its relation in `Sec-Fetch-Site`. A page whose name came to mean this
+    machine (DNS rebinding) passes for one of ours: its name is in `host`.
+    """
+    if any(name in headers for name in ("origin", *PROXIED)) or headers.get("sec-fetch-site", "none") not in OWN_PAGE:
         return False
+    return peer is not None and _loopback(peer) and (host == "localhost" or _loopback(host))
+
+
+def _loopback(text: str) -> bool:
     try:
-        address = ipaddress.ip_address(peer)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
     # A socket for both families shows 127.0.0.1 as ::ffff:127.0.0.1.

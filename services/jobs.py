@@ -70,7 +70,8 @@ class Jobs:
     ) -> None:
         self._monitoring = settings.monitoring
         self._database = database
-        self._heard, self._refused, self._moved = heard, refused, Throttle(MOVED_S)
+        self._heard, self._refused = heard, refused
+        self._moved, self._flood = Throttle(MOVED_S), Throttle()
         self._writer, self._pace = writer, Pace(writer)
         self._owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._deleted = asyncio.Event()
@@ -133,6 +134,8 @@ class Jobs:
                 await self._writer.run(partial(tokens.used, ids=used, previous=previous, now=now))
 
     async def _keep_refused(self) -> None:
+        if self._refused.dropped and self._flood.allow(None) is not None:
+            logger.warning(event("quarantine_dropped", reports=self._refused.take_dropped()))
         if self._database.is_up and (refused := self._refused.take()):
             with _unless_written(partial(self._refused.put_back, refused)):
                 await self._pace.run(partial(quarantine.keep, refused=refused))

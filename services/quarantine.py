@@ -20,9 +20,11 @@ class Quarantine:
 
     def __init__(self) -> None:
         self._waiting: deque[Refused] = deque(maxlen=WAITING)
+        self.dropped = 0  # not kept and not told yet: more came at once than wait
 
     def put(self, refused: Refused) -> None:
         """Keeps a report until it is written."""
+        self.dropped += len(self._waiting) == WAITING
         self._waiting.append(refused)
 
     def take(self) -> list[Refused]:
@@ -33,7 +35,14 @@ class Quarantine:
 
     def put_back(self, taken: Sequence[Refused]) -> None:
         """What could not be written waits again, before what came meanwhile."""
-        self._waiting = deque([*taken, *self._waiting], maxlen=WAITING)
+        waiting = [*taken, *self._waiting]
+        self.dropped += max(0, len(waiting) - WAITING)
+        self._waiting = deque(waiting, maxlen=WAITING)
+
+    def take_dropped(self) -> int:
+        """How many were dropped since this was asked last."""
+        dropped, self.dropped = self.dropped, 0
+        return dropped
 
 
 def fitting(raw: bytes) -> bytes | None:

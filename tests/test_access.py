@@ -203,6 +203,42 @@ def test_t2_of_a_batch_the_first_host_binds(guard: Guarded) -> None:
     assert [one["resultCode"] for one in results] == ["0", "FORBIDDEN", "0"]
 
 
+@pytest.mark.parametrize("binding", ["--host", "--first-host"])
+def test_t2_an_unused_token_takes_no_host_of_another_token(guard: Guarded, binding: str) -> None:
+    name = f"t2-owned{binding}"
+    owner = bearer(guard.token("--scope", "ingest", binding, *([name] if binding == "--host" else [])))
+    stored(guard.service.post(report(name), **owner))
+    text = guard.token("--scope", "ingest", "--first-host")
+    with unwritten(guard.service):
+        refused(guard.service.post(report(name), **bearer(text)), 403, "FORBIDDEN")
+    assert f"host_spoof token={id_of(text)} host={name}" in guard.service.log
+    stored(guard.service.post(report(f"{name}-not"), **bearer(text)))
+
+
+@pytest.mark.parametrize("state", ["revoked_at", "expires_at"])
+def test_t2_an_unused_token_takes_the_host_of_a_token_that_is_no_more(guard: Guarded, state: str) -> None:
+    name = f"t2-{state}".replace("_", "-")
+    stored(guard.service.post(report(name), **guard.ingest(name)))
+    update = f"UPDATE tokens SET {state} = '2026-01-01 00:00:00' WHERE host_name = :name"
+    guard.service.sql(update, name=name)
+    stored(guard.service.post(report(name), **bearer(guard.token("--scope", "ingest", "--first-host"))))
+
+
+def test_t2_an_unused_token_takes_a_host_that_only_a_pattern_names(guard: Guarded) -> None:
+    guard.token("--scope", "ingest", "--hosts", "t2-old-*")
+    stored(guard.service.post(report("t2-old-1"), **bearer(guard.token("--scope", "ingest", "--first-host"))))
+
+
+def test_t2_the_database_knows_of_a_token_that_this_process_has_not_read_yet(
+    guard: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard.ingest("t2-unread")
+    text = guard.token("--scope", "ingest", "--first-host")
+    monkeypatch.setattr(guard.service.state["database"].credentials, "holder", lambda *_: None, raising=False)
+    refused(guard.service.post(report("t2-unread"), **bearer(text)), 403, "FORBIDDEN")
+    assert guard.service.sql("SELECT host_name FROM tokens WHERE id = :id", id=id_of(text)) == [(None,)]
+
+
 def test_t2_of_two_instances_one_binds(guard: Guarded, tmp_path: Path) -> None:
     """Another instance has not read yet that the token is bound."""
     if guard.service.settings.sqlite_path:
@@ -210,7 +246,7 @@ def test_t2_of_two_instances_one_binds(guard: Guarded, tmp_path: Path) -> None:
     token = bearer(guard.token("--scope", "ingest", "--first-host"))
     with guarding(settings_for(guard.url, tmp_path, SECURITY_MODE="enforce")) as other:
         other.service.state["database"].credentials.refresh = lambda *_: None
-        stored(guard.service.post(report("t2-mine"), **token))
+        stored(guard.service.post(report("t2-early"), **token))
         refused(other.service.post(report("t2-late"), **token), 403, "FORBIDDEN")
 
 

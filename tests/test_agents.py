@@ -57,6 +57,34 @@ def test_who_reports_from_where_and_with_what(observing: Guarded) -> None:
     assert [one["host_name"] for one in service.data("/api/agents", q="NE")] == ["new"]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--scope", "read"),
+        ("--scope", "admin"),
+        ("--scope", "ingest", "--host", "another"),
+        ("--scope", "ingest", "--hosts", "another-*"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/resources", "/api/resources/batch"])
+def test_a_token_that_would_be_refused_is_as_good_as_none(
+    observing: Guarded, path: str, options: tuple[str, ...]
+) -> None:
+    service, one = observing.service, report("mistaken")
+    body = {"reports": [one]} if path.endswith("batch") else one
+    assert service.post(body, path, **bearer(observing.token(*options))).status_code == 200
+    assert agent_of(service, "mistaken")["token_id"] is None
+    assert [one["host_name"] for one in service.data("/api/agents", with_token="false")] == ["mistaken"]
+
+
+def test_a_first_host_counts_with_its_token_and_the_next_one_without(observing: Guarded) -> None:
+    service, text = observing.service, observing.token("--scope", "ingest", "--first-host")
+    for name in ("the-first", "the-next"):
+        service.post(report(name), **bearer(text))
+    assert agent_of(service, "the-first")["token_id"] == id_of(text)
+    assert agent_of(service, "the-next")["token_id"] is None
+
+
 def test_reports_repeats_and_refusals_are_counted(observing: Guarded) -> None:
     service = observing.service
     for key in ("a", "b", "b", "b"):

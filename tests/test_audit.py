@@ -307,6 +307,35 @@ def test_refusals_are_one_line_a_minute_and_counted(new_url: Callable[[str], str
     ]  # fmt: skip
 
 
+def test_nobody_behind_the_same_address_hides_anothers_refusals(new_url: Callable[[str], str], tmp_path: Path) -> None:
+    with guarding(settings_for(new_url("sqlite"), tmp_path, SECURITY_MODE="enforce")) as guard:
+        noisy, quiet = (guard.token("--scope", "read") for _ in range(2))
+
+        def act() -> None:
+            for token in (noisy, noisy, noisy, quiet):
+                guard.service.post(report("theirs"), **bearer(token))
+
+        lines = told(path_of(guard.service), act)
+    assert [(line["event"], line["by"]) for line in lines] == [
+        ("forbidden", f"token:{id_of(noisy)}"), ("forbidden", f"token:{id_of(quiet)}"),
+    ]  # fmt: skip
+
+
+def test_what_is_for_admins_is_a_line_for_each_route(new_url: Callable[[str], str], tmp_path: Path) -> None:
+    """But not for each path or made-up method, of which there are any number."""
+    asked = [("GET", "/config"), ("GET", "/api/tokens"), ("POST", "/api/tokens"), *[("PROPFIND", "/api/hosts/1")] * 2]
+    asked += [("DELETE", f"/api/hosts/{number}") for number in range(5)] + [("DELETE", "/made-up"), ("PATCH", "/up")]
+    with guarding(settings_for(new_url("sqlite"), tmp_path, SECURITY_MODE="enforce")) as guard:
+        reader = bearer(guard.token("--scope", "read"))
+
+        def act() -> None:
+            for method, path in asked:
+                assert guard.service.client.request(method, path, headers=reader).status_code == 403
+
+        lines = told(path_of(guard.service), act)
+    assert [(line["method"], line["path"]) for line in lines] == [*asked[:4], ("DELETE", "/api/hosts/0")]
+
+
 def test_what_is_not_allowed_is_no_line_of_an_admin(asking: Guarded, sqlite: Service) -> None:
     """Whoever may not do a thing could write as many as they like."""
     sqlite.state["refusals"] = Throttle(per_s=0)

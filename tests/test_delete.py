@@ -150,5 +150,44 @@ def test_no_web_page_deletes_a_host(sqlite: Service, origin: str) -> None:
     ],
 )
 def test_only_this_very_machine_from_here(peer: str | None, *, may: bool) -> None:
-    assert from_here(peer, {"host": "127.0.0.1:8000"}) is may
-    assert not any(from_here(peer, {name: ""}) for name in ("origin", *PROXIED))
+    assert from_here(peer, "127.0.0.1", {}) is may
+    assert not any(from_here(peer, "127.0.0.1", {name: ""}) for name in ("origin", *PROXIED))
+
+
+@pytest.mark.parametrize(
+    ("host", "may"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("rebound.example", False),
+        ("localhost.rebound.example", False),
+        ("10.0.0.1", False),
+        ("", False),
+    ],
+)
+def test_only_who_asks_this_machine_by_its_own_name(host: str, *, may: bool) -> None:
+    assert from_here("127.0.0.1", host, {}) is may
+
+
+@pytest.mark.parametrize(
+    ("site", "may"), [("none", True), ("same-origin", True), ("same-site", False), ("cross-site", False), ("", False)]
+)
+def test_no_page_of_another_server_from_here(site: str, *, may: bool) -> None:
+    assert from_here("127.0.0.1", "localhost", {"sec-fetch-site": site}) is may
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Host": "rebound.example:8000"},
+        *({name: "x"} for name in ("origin", *PROXIED)),
+    ],
+)
+def test_settings_are_for_this_very_machine(sqlite: Service, headers: dict[str, str]) -> None:
+    answer = sqlite.client.get("/config", headers=headers)
+    assert (answer.status_code, answer.json()["resultCode"]) == (403, "FORBIDDEN")
+    assert sqlite.client.get("/config", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200

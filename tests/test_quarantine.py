@@ -111,7 +111,7 @@ def test_a_report_for_another_host_is_stored_when_an_admin_says_so(guard: Guarde
     assert "idempotent-replayed" not in answer.headers
     refused(service.post({}, f"{PATH}/{one['id']}/replay", **admin), 422, "VALIDATION")
     assert guard.get(f"{PATH}/{one['id']}", guard.admin).json()["data"]["replayed_at"]
-    until(lambda: service.log.count("host=replayed ok=") == 2)
+    until(lambda: "host=replayed replayed=False ok=True" in service.log and "host=replayed ok=False" in service.log)
     assert service.sql("SELECT COUNT(*) FROM containers WHERE container_name = 'web'") == [(1,)]
 
 
@@ -129,6 +129,7 @@ def test_the_replay_of_what_an_agent_brought_in_meanwhile_is_a_repeat(guard: Gua
     stored(service.post(tried("brought-in", 9.5), Idempotency_Key="its-own", **guard.ingest("brought-in")))
     assert stored_by(service, path, guard).headers["idempotent-replayed"] == "true"
     assert reports_of(service, "brought-in") == 1
+    until(lambda: "host=brought-in replayed=True ok=True" in service.log)
 
 
 def test_a_replay_is_refused_when_its_key_is_long_forgotten(guard: Guarded) -> None:
@@ -276,6 +277,21 @@ def test_of_a_flood_the_last_ones_wait() -> None:
     taken = waiting.take()
     assert (len(taken), taken[-1].host_name) == (WAITING, f"host-{WAITING + 4}")
     assert waiting.take() == []
+
+
+def test_a_flood_tells_in_the_log_how_many_it_dropped(observing: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Quarantine, "take", lambda _: [])
+    batch = {"reports": [report(f"flood-{number}", cpu_percentage="much") for number in range(WAITING + 7)]}
+    observing.service.post(batch, "/api/resources/batch")
+    until(lambda: "WARNING - quarantine_dropped reports=7" in observing.service.log)
+
+
+def test_what_is_dropped_is_counted_once() -> None:
+    waiting = Quarantine()
+    for number in range(WAITING + 2):
+        waiting.put(refused_report(f"host-{number}"))
+    waiting.put_back([refused_report("back")] * 3)
+    assert (waiting.take_dropped(), waiting.take_dropped()) == (5, 0)
 
 
 def test_what_is_put_back_waits_before_what_came_meanwhile() -> None:

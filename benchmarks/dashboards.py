@@ -10,6 +10,7 @@ import statistics
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,7 +84,7 @@ class _Page(threading.Thread):
         super().__init__(name=f"page-{place}")
         self.received = 0
         self._address = address
-        self._wait_s = place / PAGES * LOOK_S
+        self._place, self._wait_s = place, place / PAGES * LOOK_S
         self._closed = threading.Event()
 
     def close(self) -> None:
@@ -91,13 +92,14 @@ class _Page(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        looks, snapshot = 0, None
+        looks, snapshot, ids = 0, None, list[int]()
         with httpx.Client(base_url=self._address, timeout=30) as client:
             while not self._closed.wait(self._wait_s):
                 seen = self._get(client, "/api/fleet", {"changed_since": snapshot} if snapshot else {})
                 snapshot = seen["snapshot"]
-                if looks % PAST_EVERY == 0:
-                    self._look_back(client, [host["id"] for host in seen["hosts"][:ROWS]])
+                ids = ids or [host["id"] for host in seen["hosts"][:ROWS]]
+                if (looks + self._place) % PAST_EVERY == 0:
+                    self._look_back(client, ids)
                 looks, self._wait_s = looks + 1, LOOK_S
 
     def _look_back(self, client: httpx.Client, ids: list[int]) -> None:
@@ -119,6 +121,9 @@ def _watched(address: str, count: int) -> Iterator[list[_Page]]:
     pages = [_Page(address, place) for place in range(count)]
     for page in pages:
         page.start()
+    time.sleep(2 * LOOK_S if pages else 0)  # they are open, and look for what changed
+    for page in pages:
+        page.received = 0
     try:
         yield pages
     finally:

@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.dashboard import CONTAINERS, GONE, HOSTS, NO_ANSWER, WIDTHS, Console, Fleet, faults, one, opened
+from tests.dashboard import CONTAINERS, GONE, HOSTS, NO_ANSWER, Console, Fleet, one
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
 
@@ -91,16 +91,3 @@ def test_says_so_when_the_server_is_away(page: Page, console: Console) -> None:
     expect(page.locator("#state")).to_contain_text("The server cannot be reached; trying again. What is shown is of")
     page.context.set_offline(False)
     expect(page.locator("#state")).to_contain_text("Live", timeout=30_000)
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_everyone_can_use_it(browser: Browser, console: Console, theme: str, width: str, language: str) -> None:
-    scheme: dict[str, object] = {"color_scheme": theme, "locale": {"en": "en-US", "ko": "ko-KR"}[language]}
-    with opened(browser, console, viewport={"width": WIDTHS[width], "height": 900}, **scheme) as page:
-        page.goto("/")
-        expect(page.locator("h1")).to_have_text({"en": "Fleet", "ko": "전체 현황"}[language])
-        expect(page.locator("tbody tr")).to_have_count(len(HOSTS) + 1)
-        assert faults(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.dashboard import CONTAINERS, HOSTS, MINUTES, WIDTHS, Console, Fleet, faults, opened
+from tests.dashboard import CONTAINERS, MINUTES, Console, Fleet
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
 CHART = ".chart >> nth=0"
@@ -95,16 +95,3 @@ def test_a_host_that_is_not_there_is_said_so(page: Page, console: Console) -> No
     console.tolerated.add(404)
     page.goto("/hosts/999")
     expect(page.locator("#state")).to_contain_text("no such host")
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
-def test_everyone_can_use_it(browser: Browser, console: Console, fleet: Fleet, theme: str, width: str) -> None:
-    with opened(
-        browser, console, viewport={"width": WIDTHS[width], "height": 900}, color_scheme=theme, locale="ko-KR"
-    ) as page:
-        page.goto(f"/hosts/{id_of(fleet, HOSTS[0])}")
-        shown(page)
-        expect(page.get_by_role("button", name="24시간")).to_be_visible()
-        assert faults(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

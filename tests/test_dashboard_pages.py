@@ -1,0 +1,105 @@
+"""What all pages have in common: everyone can use them, in both languages and themes, on a phone and on a wall."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.dashboard import WIDTHS, Console, faults, opened
+from tests.service import Service
+
+pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
+# Each with what is there once it has its data.
+PAGES = {
+    "/": "tbody tr",
+    "/hosts/1": ".chart .scatterlayer .trace",
+    "/hosts/1/containers/app-0": ".chart .scatterlayer .trace",
+    "/containers": "tbody tr",
+    "/events": "tbody tr, .happened li",
+    "/compare?of=1&of=2/app-0": ".chart .scatterlayer .trace",
+    "/agents": "main section, main table",
+    "/storage": "tbody tr",
+    "/login": "main form",
+}
+LOCALES = {"en": "en-US", "ko": "ko-KR"}
+# Every two of width, theme and language meet.
+READERS = [("phone", "light", "en"), ("phone", "dark", "ko"), ("wall", "light", "ko"), ("wall", "dark", "en")]
+HANGUL = re.compile("[가-힣]")
+every_page = pytest.mark.parametrize("path", PAGES)
+
+
+@every_page
+def test_everyone_can_use_it(browser: Browser, console: Console, path: str) -> None:
+    for width, theme, language in READERS:
+        size = {"width": WIDTHS[width], "height": 900}
+        with opened(browser, console, viewport=size, color_scheme=theme, locale=LOCALES[language]) as page:
+            page.goto(path)
+            expect(page.locator(PAGES[path]).first).to_be_attached()
+            assert faults(page) == [], (width, theme, language)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (width, theme, language)
+            assert page.locator("html").get_attribute("lang") == language
+            assert bool(HANGUL.search(page.locator("main").inner_text())) == (language == "ko")
+
+
+@every_page
+def test_no_script_stands_in_a_page(page: Page, path: str) -> None:
+    answer = page.goto(path)
+    assert answer
+    assert not re.search(r"<script(?![^>]* src=)|<script[^>]*>[^<]| on\w+=|javascript:", answer.text())
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert answer.headers["content-security-policy"].startswith("default-src 'self'")
+
+
+def test_keys_lead_to_pages_and_to_the_search(page: Page) -> None:
+    page.goto("/")
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys")
+    expect(dialog).to_contain_text("search")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    page.keyboard.press("2")
+    expect(page).to_have_url(re.compile("/containers$"))
+    expect(page.locator("tbody tr").first).to_be_visible()
+    page.keyboard.press("/")
+    expect(page.locator("[data-search]")).to_be_focused()
+    page.keyboard.type("3?t")
+    expect(page.locator("[data-search]")).to_have_value("3?t")
+
+
+def test_theme_and_language_are_switched_and_kept(page: Page) -> None:
+    page.goto("/")
+    for theme in ("light", "dark"):
+        page.get_by_role("button", name="Theme").click()
+        expect(page.locator("html")).to_have_attribute("data-theme", theme)
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_role("button", name="한국어").click()
+    expect(page.locator("h1")).to_have_text("전체 현황")
+    page.goto("/containers")
+    expect(page.locator("h1")).to_have_text("컨테이너")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == background
+    page.get_by_role("button", name="English").click()
+    expect(page.locator("h1")).to_have_text("Containers")
+
+
+def test_times_are_the_viewers_with_the_servers_on_hover(browser: Browser, console: Console) -> None:
+    with opened(browser, console, timezone_id="America/New_York") as page:
+        page.goto("/")
+        expect(page.locator("#zone")).to_have_text("times in America/New_York")
+        seen = page.locator("tbody td.last_seen").first
+        expect(seen).to_have_attribute("title", re.compile(r"server: .* \(Asia/Seoul\)\s+UTC .*Z"))
+
+
+def test_paper_has_the_content_alone(page: Page) -> None:
+    page.goto("/")
+    expect(page.locator("tbody tr").first).to_be_visible()
+    page.emulate_media(media="print", color_scheme="dark")
+    for hidden in ("nav", "#switches", "#state", ".tools"):
+        expect(page.locator(hidden).first).to_be_hidden()
+    expect(page.locator("tbody tr").first).to_be_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_an_empty_server_says_what_to_do(browser: Browser, sqlite: Service) -> None:
+    with opened(browser, Console(sqlite.url)) as page:
+        page.goto("/")
+        expect(page.locator("main")).to_contain_text(f"python -m agent --server {sqlite.url}")

@@ -41,7 +41,7 @@ class FleetHost(BaseModel):
     id: int
     host_name: str
     status: Literal["online", "offline"]
-    cpu_percentage: float | None
+    cpu_percentage: float | None = Field(description="of all its cores")
     cpu_cores: int | None
     memory_usage: float | None = Field(description="GiB")
     memory_percentage: float | None
@@ -58,6 +58,7 @@ class Totals(BaseModel):
     containers: dict[str, int] = Field(description='by the engine\'s own word; "" where an agent gave none')
     cpu_percentage: float | None = Field(description="of all cores")
     cpu_cores: int
+    memory_percentage: float | None = Field(description="of the hosts that tell their share")
     memory_usage: float = Field(description="GiB")
     memory_total: float = Field(description="GiB, of the hosts that tell their share")
 
@@ -78,7 +79,7 @@ class TrendOut(BaseModel):
     host_id: int | None = Field(description="null for all hosts together")
     engine_type: str | None = Field(description="null for a host")
     container_name: str | None
-    cpu_percentage: list[float | None]
+    cpu_percentage: list[float | None] = Field(description="61 minutes; of a container in % of one core")
     memory_percentage: list[float | None]
 
 

@@ -6,7 +6,7 @@ from string import Template
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -74,7 +74,7 @@ SERIES: dict[int | str, dict[str, Any]] = {200: {"content": FILES}}
 # Scripts are files of this server, none stands in a page; what Swagger UI and ReDoc draw needs styles of their own.
 POLICY = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:"
+    "form-action 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:"
 )
 # ReDoc searches in a worker that it makes itself. Its maker's logo it does not get: that is on another server.
 REDOC_POLICY = f"{POLICY}; worker-src blob:"
@@ -193,11 +193,21 @@ async def favicon() -> FileResponse:
     return FileResponse(DASHBOARD / "static" / "favicon.svg", media_type="image/svg+xml")
 
 
+class _Files(StaticFiles):
+    """Asked for again each time: a module of yesterday beside one of today would not fit."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:  # noqa: ANN401 - Starlette's own
+        """As Starlette gives it, and 304 where the browser has it already."""
+        response = super().file_response(*args, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 def mount(app: FastAPI, *, docs: bool) -> None:
     """Serves the pages; Swagger's and ReDoc's files come from the installed fastapi-offline."""
-    app.mount("/static", StaticFiles(directory=DASHBOARD / "static"))
+    app.mount("/static", _Files(directory=DASHBOARD / "static"))
     if docs:
         assets = Path(str(files("fastapi_offline"))) / "static"
-        app.mount("/docs-assets", StaticFiles(directory=assets))
+        app.mount("/docs-assets", _Files(directory=assets))
         app.include_router(router)
         complete(app)

@@ -10,19 +10,23 @@ from model.envelope import Code, Envelope, Failure, ok
 from model.fleet import FleetOut, FleetQuery, TrendQuery, TrendsOut
 from routers.answers import JSON, answer, unchanged
 from routers.deps import Db, Online, each_once, state_of
-from routers.docs import refusals
+from routers.docs import LISTED, refusals
 from routers.headers import text
 from services.fleet import TREND, Snapshot, series_of
 
-router = APIRouter(prefix="/api", tags=["hosts"], dependencies=[Depends(each_once)])
-_NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "unchanged since the ETag in If-None-Match"}}
+router = APIRouter(prefix="/api", dependencies=[Depends(each_once)])
+_TAGGED: dict[int | str, dict[str, Any]] = {
+    200: {"headers": {"ETag": LISTED[200]["headers"]["ETag"]}},
+    304: LISTED[304],
+}
 
 
 @router.get(
     "/fleet",
     operation_id="get_fleet",
+    tags=["hosts"],
     response_model=Envelope[FleetOut],
-    responses=_NOT_MODIFIED | refusals(422, 503),
+    responses=_TAGGED | refusals(422, 503),
 )
 async def get_fleet(request: Request, query: Annotated[FleetQuery, Query()], presence: Online) -> Response:
     """All hosts in a few columns, and the sums over them: for pages that look again every few seconds.
@@ -56,6 +60,7 @@ def _told(snapshot: Snapshot, name: str, since: int) -> dict[str, object]:
 @router.get(
     "/trends",
     operation_id="list_trends",
+    tags=["history"],
     response_model=Envelope[TrendsOut],
     responses=refusals(422, 503),
 )

@@ -19,7 +19,7 @@ from routers.deps import State, state_of
 from routers.errors import on_failure
 from routers.headers import text, values
 from routers.writes import written
-from services.access import Principal, authenticate, covers, from_here, may_report, needed, signed_in
+from services.access import ASSETS, Principal, authenticate, covers, from_here, may_report, needed, signed_in
 from utils.networks import network_of
 from utils.utils import moment
 
@@ -53,7 +53,7 @@ def admit(scope: Scope) -> None:
     state = cast("State", scope["state"])
     rules = state["settings"].security
     principal = scope[PRINCIPAL] = None if rules.mode == "off" else _principal(scope, state)
-    if rules.rate_limit_per_minute and scope["path"] not in HEALTH:
+    if rules.rate_limit_per_minute and scope["path"] not in HEALTH and not scope["path"].startswith(ASSETS):
         _count(scope, state, principal)
     if rules.mode == "enforce":
         _check(scope, state, principal)

@@ -13,7 +13,7 @@ from routers.clients import peer_of, principal_of
 from routers.deps import state_of
 from routers.headers import values
 from services.agents import Sign
-from services.quarantine import FOR_GOOD, fitting, name_in
+from services.quarantine import KEPT, fitting, name_in
 from utils.utils import SECOND, moment
 
 
@@ -35,7 +35,7 @@ def refused(request: Request, raw: object, failure: Failure, report: Report | No
     """A report was refused: counted, and kept if it is to blame; `raw` are bytes, or what was parsed from some."""
     state = state_of(request)
     now, name = state["database"].clock.now(), report.host.host_name if report else None
-    if failure.code in FOR_GOOD and state["settings"].security.mode != "off":
+    if failure.code in KEPT and state["settings"].security.mode != "off":
         body = raw if isinstance(raw, bytes) else to_json(raw)
         name = name or name_in(body)
         whose = (request.scope["path"], name, _address(request), _token_id(request))

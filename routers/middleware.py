@@ -29,6 +29,8 @@ _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # What every answer carries; a page brings a policy of its own, and nothing else that is answered is to do anything.
 _PAGE: tuple[tuple[bytes, bytes], ...] = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 _DATA = (*_PAGE, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"))
+# What a token showed is nobody else's; what may be kept says so itself.
+_FRESH = (b"cache-control", b"no-store")
 
 
 class Edge:
@@ -117,13 +119,15 @@ class _Exchange:
         """Adds what every answer carries."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            given, ours = message.get("headers", ()), _DATA
+            given, ours, kept = message.get("headers", ()), _DATA, self._scope["method"] == "POST"
             for name, _ in given:
                 if name == b"idempotent-replayed":
                     self._replayed = True
                 elif name == b"content-security-policy":
                     ours = _PAGE
-            message["headers"] = [*given, (b"x-request-id", self.id.encode()), *ours]
+                elif name == b"cache-control":
+                    kept = True
+            message["headers"] = [*given, (b"x-request-id", self.id.encode()), *ours, *(() if kept else (_FRESH,))]
         await self._send(message)
 
     def log(self) -> None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def shell(request: Request, settings: Settings, page: str) -> HTMLResponse:
             docs=settings.app.docs,
             version=settings.app.version,
             zone=settings.app.timezone or _offset(datetime.now().astimezone()),
-            charts=f"/assets/plotly-{version('plotly')}.min.js",
+            charts=f"/assets/plotly-{_version()}.min.js",
         )
     )
     headers = {
@@ -97,7 +97,7 @@ def _language(request: Request) -> str:
 @router.get("/assets/plotly-{asked}.min.js")
 async def charts(request: Request, asked: str) -> Response:
     """The chart library of the installed package, which this process never imports."""
-    if asked != version("plotly"):
+    if asked != _version():
         raise Failure(Code.NOT_FOUND, "no such version")
     headers = {"Cache-Control": FOR_EVER, "Vary": "Accept-Encoding"}
     if "gzip" not in text(request.scope, b"accept-encoding"):
@@ -110,6 +110,15 @@ def _offset(now: datetime) -> str:
     """A zone without a name as browsers take it."""
     text_ = now.strftime("%z")
     return f"{text_[:3]}:{text_[3:5]}"
+
+
+@cache
+def _version() -> str:
+    """That of the chart library; without it pages have no charts, and all else."""
+    try:
+        return version("plotly")
+    except PackageNotFoundError:
+        return "missing"
 
 
 def _plotly() -> Path:

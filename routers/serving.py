@@ -118,5 +118,5 @@ def _greet(settings: Settings) -> None:
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host  # noqa: S104 - compares
     scheme = "https" if settings.server.ssl_certfile else "http"
     address = f"{scheme}://{shown}:{settings.server.port}"
-    pages = {"Service": "/", "API": "/docs", "Hosts": "/api/hosts", "Health": "/health"}
+    pages = {"Pages": "/", "API": "/docs", "Hosts": "/api/hosts", "Health": "/health"}
     print("\n".join(f"{name:8}{address}{path}" for name, path in pages.items()), flush=True)  # noqa: T201 - the greeting

@@ -2,6 +2,7 @@
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -17,9 +18,10 @@ Need = Literal["nothing", "ingest", "read", "admin"]
 SIGN_IN = frozenset({"/api/login", "/api/login/refresh", "/api/login/logout"})
 INTAKE = frozenset({"/api/resources", "/monitor_info", "/api/resources/batch"})
 # Health for balancers, pages without data, and the API's description: no number of the fleet is in them.
-PAGES = frozenset({"/containers", "/events", "/compare", "/agents", "/storage", "/login"})
-OPEN = PAGES | {"/health", "/health/live", "/docs", "/redoc", "/openapi.json", "/favicon.ico"}
-OPEN_FOLDERS = ("/static/", "/docs-assets/", "/assets/", "/hosts/")
+OPEN = frozenset({"/health", "/health/live", "/docs", "/redoc", "/openapi.json", "/favicon.ico"})
+# The dashboard's pages: shells without data.
+SHELL = re.compile(r"/(containers|events|compare|agents|storage|login)|/hosts/[^/]+(/containers/.+)?", re.DOTALL)
+ASSETS = ("/static/", "/docs-assets/", "/assets/")
 SCOPES = {"viewer": "read", "admin": "admin"}
 ADMINS = ("/config", "/api/tokens", "/api/agents")
 # What proxies add: whoever comes through one on this machine has its address, and may have made up the client's.
@@ -70,7 +72,7 @@ def needed(method: str, path: str, *, page: bool) -> Need:
         return "nothing"
     if method not in ("GET", "HEAD"):
         return "admin"
-    if path in OPEN or path.startswith(OPEN_FOLDERS) or (page and path == "/"):
+    if path in OPEN or path.startswith(ASSETS) or SHELL.fullmatch(path) or (page and path == "/"):
         return "nothing"
     return "admin" if path.startswith(ADMINS) else "read"
 

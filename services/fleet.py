@@ -4,10 +4,10 @@ import asyncio
 import gzip
 import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from database import fleet
 from database.database import Database
@@ -25,6 +25,7 @@ DIGITS = 15
 SHOWN = ("cpu_percentage", "memory_percentage")
 
 Host = dict[str, Any]
+T = TypeVar("T")
 
 
 class Snapshot(NamedTuple):
@@ -37,35 +38,52 @@ class Snapshot(NamedTuple):
     totals: dict[str, Any]
 
 
+class Kept(Generic[T]):
+    """What one look gives to all that ask within a while; one that fails, fails for all that wait for it."""
+
+    def __init__(self) -> None:
+        self._last: tuple[T, float] | None = None
+        self._task: asyncio.Future[T] | None = None
+
+    async def get(self, look: Callable[[], Awaitable[T]], kept_s: float) -> T:
+        """What was seen last if that is no older, else what a look gives, which is under way once at most."""
+        if self._last is not None and time.monotonic() - self._last[1] <= kept_s:
+            return self._last[0]
+        if self._task is None:
+            self._task = asyncio.ensure_future(look())
+            self._task.add_done_callback(self._seen)
+        return await asyncio.shield(self._task)
+
+    def _seen(self, task: asyncio.Future[T]) -> None:
+        self._task = None
+        if not (task.cancelled() or task.exception()):
+            self._last = task.result(), time.monotonic()
+
+
 class Fleet:
     """Snapshots of a process, each kept for a moment; their names are told from those of other processes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lock = asyncio.Lock()
         self._process = secrets.token_hex(4)
         self._snapshot = Snapshot(0, {}, {}, {}, {})
-        self._made = self._trend_made = float("-inf")
-        self._trend: Sequence[Record] = ()
+        self._looks: Kept[Snapshot] = Kept()
+        self._trends: Kept[Sequence[Record]] = Kept()
         self._packed: dict[tuple[int, int, bool], bytes] = {}
 
     async def look(self, presence: Presence) -> Snapshot:
         """At most KEPT_S old; raises a Failure while the database is away."""
-        async with self._lock:
-            if time.monotonic() - self._made > KEPT_S:
-                rows, tags, states = await self._database.read(fleet.look, presence)
-                found = {row.id: _shown(row, tags.get(row.id, [])) for row in rows}
-                self._snapshot = following(self._snapshot, found, states)
-                self._made = time.monotonic()
-            return self._snapshot
+        return await self._looks.get(partial(self._look, presence), KEPT_S)
 
-    async def trend(self, now: datetime) -> Sequence[Record]:
-        """The last hour of all hosts together, at most TREND_KEPT_S old; raises a Failure as `look` does."""
-        async with self._lock:
-            if time.monotonic() - self._trend_made > TREND_KEPT_S:
-                self._trend = await self._database.read(fleet.trend, now - TREND)
-                self._trend_made = time.monotonic()
-            return self._trend
+    async def _look(self, presence: Presence) -> Snapshot:
+        rows, tags, states = await self._database.read(fleet.look, presence)
+        found = {row.id: _shown(row, tags.get(row.id, [])) for row in rows}
+        self._snapshot = following(self._snapshot, found, states)
+        return self._snapshot
+
+    async def trend(self, since: datetime) -> Sequence[Record]:
+        """All hosts together since then, at most TREND_KEPT_S old; raises a Failure as `look` does."""
+        return await self._trends.get(partial(self._database.read, fleet.trend, since), TREND_KEPT_S)
 
     def name(self, snapshot: Snapshot) -> str:
         """What a client gives back as `changed_since`."""
@@ -107,15 +125,16 @@ def totals_of(found: dict[int, Host], states: dict[str, int]) -> dict[str, Any]:
     """The sums over the hosts that are online: CPU in % of all their cores, memory in GiB and in % of all there is."""
     online = [host for host in found.values() if host["status"] == "online"]
     cpu = [(host["cpu_percentage"], host["cpu_cores"] or 1) for host in online if host["cpu_percentage"] is not None]
-    cores, used = sum(weight for _, weight in cpu), [host["memory_usage"] for host in online]
-    shares = [(host["memory_usage"], host["memory_percentage"]) for host in online if host["memory_percentage"]]
-    there = sum(usage * 100 / share for usage, share in shares if usage is not None)
+    cores, memory = sum(weight for _, weight in cpu), [host for host in online if host["memory_usage"] is not None]
+    told = [(host["memory_usage"], host["memory_percentage"]) for host in memory if host["memory_percentage"]]
+    there, used = sum(usage * 100 / share for usage, share in told), sum(usage for usage, _ in told)
     return {
-        "hosts": Counter(online=len(online), offline=len(found) - len(online)),
+        "hosts": {"online": len(online), "offline": len(found) - len(online)},
         "containers": states,
         "cpu_percentage": round(sum(share * weight for share, weight in cpu) / cores, 2) if cores else None,
         "cpu_cores": sum(host["cpu_cores"] or 0 for host in online),
-        "memory_usage": round(sum(usage for usage in used if usage is not None), 2),
+        "memory_percentage": round(used * 100 / there, 2) if there else None,
+        "memory_usage": round(sum(host["memory_usage"] for host in memory), 2),
         "memory_total": round(there, 2),
     }
 

@@ -10,7 +10,7 @@ from model.envelope import Code
 
 # What is refused for another reason than these is refused for the moment only. Of these an agent keeps and sends again
 # what is FORBIDDEN: until its token was mended, if it ever is.
-FOR_GOOD = frozenset({Code.BAD_JSON, Code.VALIDATION, Code.KEY_MISMATCH, Code.FORBIDDEN})
+KEPT = frozenset({Code.BAD_JSON, Code.VALIDATION, Code.KEY_MISMATCH, Code.FORBIDDEN})
 WAITING = 100
 MAX_KEY = 255
 

@@ -17,7 +17,7 @@ from tests.service import SAMPLE, Service, running, settings_for
 PAGES = ("/docs", "/redoc", "/")
 POLICY = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:"
+    "form-action 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:"
 )
 BROWSER = {"Accept": "text/html"}
 OPERATIONS = {

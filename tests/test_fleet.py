@@ -49,6 +49,7 @@ def test_a_glance_tells_every_host_and_the_sums(fresh: Service) -> None:
         "containers": {"exited": 1, "running": 2},
         "cpu_percentage": 32.5,
         "cpu_cores": 16,
+        "memory_percentage": 50.0,
         "memory_usage": 8.0,
         "memory_total": 16.0,
     }

@@ -52,12 +52,16 @@ export function refresh() {
 }
 
 async function renewed() {
-  const answer = await fetch("/api/login/refresh", { method: "POST" }).catch(() => null);
-  if (answer?.status === 401) token.signedOut();
-  if (!answer?.ok) return false;
-  const { access_token, expires_in } = (await answer.json()).data;
-  token.signedIn(access_token, expires_in);
-  return true;
+  const answer = await send("POST", "/api/login/refresh");
+  const envelope = await answer.json().catch(() => null);
+  if (answer.ok && envelope) {
+    token.signedIn(envelope.data.access_token, envelope.data.expires_in);
+    return true;
+  }
+  // Nobody is signed in, or nobody can be; while the server is in trouble that is not known, and nobody is sent away.
+  if (![401, 403].includes(answer.status) && envelope?.resultCode !== "NOT_CONFIGURED") throw refusal(answer, envelope);
+  token.signedOut();
+  return false;
 }
 
 /** Leads to the page that signs people in, and from there back to here. */
@@ -73,9 +77,7 @@ async function answered(method, address, options) {
   if (token.over()) await refresh();
   let answer = await send(method, address, options);
   if (answer.status !== 401) return answer;
-  if (!token.get() || sessionStorage.getItem(TOKEN)) {
-    if ((await refresh()) || token.get()) answer = await send(method, address, options);
-  }
+  if ((await refresh()) || token.get()) answer = await send(method, address, options);
   if (answer.status === 401) signIn();
   return answer;
 }
@@ -87,10 +89,9 @@ export function address(path, parameters = {}) {
   return given.length ? `${path}?${query}` : path;
 }
 
-/** Asks; gives `{data, message, headers}`, or null for what is unchanged (304). Throws a Refusal. */
+/** Asks; gives `{data, message, headers}`. Throws a Refusal. */
 export async function ask(method, path, parameters, options) {
   const answer = await answered(method, address(path, parameters), options);
-  if (answer.status === 304) return null;
   if (answer.status === 204) return { data: null, message: "", headers: answer.headers };
   const envelope = await answer.json().catch(() => null);
   if (!envelope?.success) throw refusal(answer, envelope);
@@ -136,7 +137,7 @@ export async function whole(path, parameters) {
 const WAIT_MOST_S = 60;
 const watchers = new Set();
 
-/** Calls back with `{at, error}` whenever some page's data was fetched, or was not. */
+/** Calls back with `{loop, at, error}` whenever some data of a page was fetched, or was not; `loop` tells which. */
 export const watch = (watcher) => watchers.add(watcher);
 const tell = (news) => watchers.forEach((watcher) => watcher(news));
 
@@ -150,19 +151,24 @@ export function every(seconds, work) {
   let failures = 0;
   let running = null;
   let asked = false;
+  let forbidden = false;
   async function run() {
     clearTimeout(timer);
+    let after = 0;
     try {
       await work();
       failures = 0;
-      tell({ at: Date.now(), error: null });
+      forbidden = false;
+      tell({ loop: now, at: Date.now(), error: null });
     } catch (error) {
       failures += 1;
-      tell({ at: null, error });
-      if (error.status === 403) return;
+      after = error.after ?? 0;
+      forbidden = error.status === 403;
+      tell({ loop: now, at: null, error });
     }
+    if (document.hidden || forbidden) return;
     const wait = failures ? Math.min(seconds * 2 ** failures, Math.max(WAIT_MOST_S, seconds)) : seconds;
-    timer = document.hidden ? null : setTimeout(now, wait * 1000);
+    timer = setTimeout(now, Math.max(wait, after) * 1000);
   }
   async function runs() {
     while (asked) {
@@ -175,7 +181,7 @@ export function every(seconds, work) {
     running ??= runs().finally(() => (running = null));
     return running;
   }
-  document.addEventListener("visibilitychange", () => document.hidden || now());
+  document.addEventListener("visibilitychange", () => document.hidden || forbidden || now());
   now();
   return now;
 }

@@ -12,7 +12,10 @@ export function library() {
     const script = document.createElement("script");
     script.src = address;
     script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error(t("chart.missing")));
+    script.onerror = () => {
+      plotly = null; // it may be there the next time
+      reject(new Error(t("chart.missing")));
+    };
     document.head.append(script);
   });
   return plotly;

@@ -12,6 +12,8 @@ const LOOK_S = 5;
 const PAST_S = 60;
 const FEW = 100;
 const MOST_TRENDS = 100;
+// Nobody is asked while somebody types.
+const RESTS_MS = 300;
 // A cell has room for its number while there are not more hosts than this.
 const ROOMY = 150;
 const BANDS = [20, 40, 60, 80, 90];
@@ -31,6 +33,7 @@ const trends = new Map();
 let totals = null;
 let snapshot = null;
 let now = address.state(USUAL);
+let resting = null;
 
 // ---- What is asked
 
@@ -38,9 +41,12 @@ async function look() {
   const seen = await get("/api/fleet", { changed_since: snapshot });
   if (seen.full) hosts.clear();
   seen.hosts.forEach((host) => hosts.set(host.id, host));
-  seen.gone.forEach((id) => hosts.delete(id));
+  for (const id of seen.gone) {
+    hosts.delete(id);
+    trends.delete(id);
+  }
   ({ snapshot, totals } = seen);
-  drawAll(seen.full ? null : new Set(seen.hosts.map((host) => host.id)));
+  drawAll(seen.full || seen.gone.length ? null : seen.hosts.map((host) => host.id));
   if (!performance.getEntriesByName("usable").length) performance.mark("usable");
 }
 
@@ -55,7 +61,7 @@ async function lookBack() {
 
 /** The last hour of the hosts whose rows are shown. */
 async function lookAtRows() {
-  const ids = listed().slice(0, Math.min(Number(now.rows), MOST_TRENDS)).map((host) => host.id);
+  const ids = listed().slice(0, Math.min(most(), MOST_TRENDS)).map((host) => host.id);
   if (!ids.length) return;
   const { series } = await get("/api/trends", { host_ids: ids.join(",") });
   series.forEach((one) => trends.set(one.host_id, one));
@@ -79,12 +85,11 @@ function drawTotals() {
   const running = totals.containers.running ?? 0;
   const others = Object.entries(totals.containers).filter(([word]) => word !== "running");
   const past = trends.get("fleet");
-  const share = totals.memory_total ? (totals.memory_usage / totals.memory_total) * 100 : null;
   const cards = [
     sum("hosts", number(totals.hosts.online), t("sum.hosts.beside", { count: totals.hosts.offline })),
     sum("containers", number(running), others.map(([word, count]) => `${number(count)} ${word || t("unknown")}`).join(", ")),
     sum("cpu", percent(totals.cpu_percentage), t("sum.cpu.beside", { count: totals.cpu_cores }), past?.cpu_percentage ?? []),
-    sum("memory", percent(share), t("sum.memory.beside", { used: gib(totals.memory_usage), all: gib(totals.memory_total) }), past?.memory_percentage ?? []),
+    sum("memory", percent(totals.memory_percentage), t("sum.memory.beside", { used: gib(totals.memory_usage), all: gib(totals.memory_total) }), past?.memory_percentage ?? []),
   ];
   keyed(sums, cards, (card) => card.name, (card) => card.made(), (node, card) => {
     say(node.querySelector("b"), card.value);
@@ -120,8 +125,8 @@ function drawCell(node, host) {
 }
 
 function drawGrid(changed) {
-  if (changed && grid.kept?.size === hosts.size) {
-    changed.forEach((id) => grid.kept.has(id) && drawCell(grid.kept.get(id), hosts.get(id)));
+  if (changed?.every((id) => grid.kept?.has(id))) {
+    changed.forEach((id) => drawCell(grid.kept.get(id), hosts.get(id)));
     return;
   }
   const ordered = [...hosts.values()].sort((one, other) => compare(one.host_name, other.host_name));
@@ -162,6 +167,9 @@ const head = el("tr");
 const body = el("tbody");
 const more = el("button", { type: "button", onclick: () => set({ rows: `${hosts.size}` }) });
 const count = el("p", { class: "count", role: "status" });
+
+/** How many rows are shown, whatever the address says. */
+const most = () => (Number(now.rows) > 0 ? Number(now.rows) : FEW);
 
 function listed() {
   const name = now.sort.replace(/^-/, "");
@@ -209,7 +217,7 @@ function drawRow(row, host) {
 
 function drawList() {
   const all = listed();
-  const shown = all.slice(0, Number(now.rows));
+  const shown = all.slice(0, most());
   keyed(body, shown, (host) => host.id, rowOf, drawRow);
   say(count, t("list.count", { shown: shown.length, count: all.length }));
   more.hidden = shown.length === all.length;
@@ -242,7 +250,8 @@ function set(changes) {
   drawHead();
   drawGrid(null);
   drawList();
-  lookAtRows().catch(() => {}); // the next look tells of it
+  clearTimeout(resting);
+  resting = setTimeout(() => lookAtRows().catch(() => {}), RESTS_MS); // the next look tells of what failed
 }
 
 const search = el("input", {

@@ -8,7 +8,7 @@ const id = (kind) => `${kind}-${(made += 1)}`;
 
 /** What a Refusal says to somebody who waits for it, with when to try again if it tells. */
 export function refusal(error) {
-  if (error.status === 0) return t("form.unreachable");
+  if (error.status === 0 || error.code === "COMMIT_UNKNOWN") return t("form.unknown");
   if (!error.after) return error.message;
   return t("form.later", { message: error.message, time: moment(new Date(Date.now() + error.after * 1000).toISOString()) });
 }

@@ -19,9 +19,10 @@ function remember(name, value) {
 // ---- How fresh what is shown is
 
 let fresh = null;
-let failed = null;
+const failures = new Map();
 
 function tellState() {
+  const [failed] = failures.values();
   const state = failed ? "away" : fresh ? "live" : "loading";
   line.dataset.state = state;
   if (state === "live") say(line, t("state.live", { time: moment(new Date(fresh).toISOString()) }));
@@ -34,10 +35,11 @@ function since(error) {
   return fresh ? `${words} ${t("state.stale", { time: moment(new Date(fresh).toISOString()) })}` : words;
 }
 
-watch(({ at, error }) => {
+watch(({ loop, at, error }) => {
   fresh = at ?? fresh;
-  failed = error;
-  line.setAttribute("aria-live", error ? "assertive" : "off");
+  if (error) failures.set(loop, error);
+  else failures.delete(loop);
+  line.setAttribute("aria-live", failures.size ? "assertive" : "off");
   tellState();
   out.hidden = !token.get();
 });

@@ -30,6 +30,8 @@ from model.history import METRICS, rollups, series
 from model.models import containers, hosts, reports
 
 MINUTE_S = 60
+# From a smaller share of its memory, in %, nobody can tell how much a host has.
+LEAST_SHARE = 0.01
 _H = hosts.c
 _MINUTES = rollups[MINUTE_S]
 _M = _MINUTES.c
@@ -55,16 +57,21 @@ def look(connection: Connection, presence: Presence) -> tuple[Sequence[Record], 
     """Every host that has reported, by name; the tags by id; how many containers are in which state."""
     online = case((presence.online(), 1), else_=0).label("online")
     rows = connection.execute(select(*_HOSTS, online).where(PRESENT).order_by(_H.host_name)).all()
-    return rows, tags.of(connection, [row.id for row in rows]), _states(connection)
+    return rows, tags.of(connection, [row.id for row in rows]), _states(connection, presence)
 
 
-def _states(connection: Connection) -> dict[str, int]:
-    """Those of the newest reports; the engine's own words, "" where an agent gave none."""
+def _states(connection: Connection, presence: Presence) -> dict[str, int]:
+    """Those of hosts that are online; the engine's own words, "" where an agent gave none."""
     c = containers.c
     # The sum keeps SQLite from reading all containers there are and looking up the host of each.
     current = and_(c.host_id == _H.id + 0, c.sampled_at == _H.sampled_at)
-    counted = along_index(select(c.status, func.count()).select_from(hosts.join(containers, current)).where(PRESENT))
-    return dict(sorted((word, number) for word, number in connection.execute(counted.group_by(c.status))))
+    counted = along_index(select(c.status, func.count()).select_from(hosts.join(containers, current)))
+    return dict(
+        sorted(
+            (word, number)
+            for word, number in connection.execute(counted.where(PRESENT, presence.online()).group_by(c.status))
+        )
+    )
 
 
 def trend(connection: Connection, since: datetime) -> Sequence[Record]:
@@ -72,7 +79,7 @@ def trend(connection: Connection, since: datetime) -> Sequence[Record]:
     one = union_all(*_of_hosts(since, PRESENT)).subquery("one")
     cores = func.coalesce(func.nullif(_H.cpu_cores, 0), 1)
     measured = case((one.c.cpu_percentage.is_not(None), cores))
-    known, there = one.c.memory_percentage > 0, one.c.memory_usage * 100 / one.c.memory_percentage
+    known, there = one.c.memory_percentage > LEAST_SHARE, one.c.memory_usage * 100 / one.c.memory_percentage
     statement = select(
         *(null().label(name) for name in ("host_id", "engine_type", "container_name")),
         one.c.minute,

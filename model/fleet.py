@@ -52,7 +52,7 @@ class FleetHost(BaseModel):
 
 
 class Totals(BaseModel):
-    """Sums over the hosts that are online; the containers are those of every host's newest report."""
+    """Sums over the hosts that are online and their containers."""
 
     hosts: dict[Literal["online", "offline"], int]
     containers: dict[str, int] = Field(description='by the engine\'s own word; "" where an agent gave none')

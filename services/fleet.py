@@ -126,7 +126,8 @@ def totals_of(found: dict[int, Host], states: dict[str, int]) -> dict[str, Any]:
     online = [host for host in found.values() if host["status"] == "online"]
     cpu = [(host["cpu_percentage"], host["cpu_cores"] or 1) for host in online if host["cpu_percentage"] is not None]
     cores, memory = sum(weight for _, weight in cpu), [host for host in online if host["memory_usage"] is not None]
-    told = [(host["memory_usage"], host["memory_percentage"]) for host in memory if host["memory_percentage"]]
+    shares = [(host["memory_usage"], host["memory_percentage"] or 0) for host in memory]
+    told = [(usage, share) for usage, share in shares if share > fleet.LEAST_SHARE]
     there, used = sum(usage * 100 / share for usage, share in told), sum(usage for usage, _ in told)
     return {
         "hosts": {"online": len(online), "offline": len(found) - len(online)},

@@ -18,7 +18,7 @@ def test_shows_the_fleet_at_a_glance(page: Page) -> None:
     page.goto("/")
     cards = page.locator(".card")
     expect(cards.nth(0)).to_contain_text(f"Hosts online{len(HOSTS)}1 offline")
-    expect(cards.nth(1)).to_contain_text(f"{len(HOSTS) * (len(CONTAINERS) - 1) + len(CONTAINERS)}")
+    expect(cards.nth(1)).to_contain_text(f"Containers running{len(HOSTS) * (len(CONTAINERS) - 1)}{len(HOSTS)} exited")
     expect(cards.nth(2)).to_contain_text(f"of {8 * len(HOSTS)} cores")
     expect(page.locator("#state")).to_contain_text("Live, last updated")
     expect(page.get_by_role("list", name="All hosts").get_by_role("link")).to_have_count(len(HOSTS) + 1)
@@ -91,3 +91,11 @@ def test_says_so_when_the_server_is_away(page: Page, console: Console) -> None:
     expect(page.locator("#state")).to_contain_text("The server cannot be reached; trying again. What is shown is of")
     page.context.set_offline(False)
     expect(page.locator("#state")).to_contain_text("Live", timeout=30_000)
+
+
+def test_a_search_without_a_hit_leads_back(page: Page) -> None:
+    page.goto("/?q=zzzz")
+    expect(page.locator(".empty", has_text="No host fits.")).to_be_visible()
+    page.get_by_role("button", name="Show all hosts").click()
+    expect(page.locator("tbody tr")).to_have_count(len(HOSTS) + 1)
+    expect(page).to_have_url(re.compile(r"/$"))

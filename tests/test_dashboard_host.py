@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.dashboard import CONTAINERS, MINUTES, Console, Fleet
+from tests.dashboard import CONTAINERS, GONE, MINUTES, Console, Fleet
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
 CHART = ".chart >> nth=0"
@@ -95,3 +95,19 @@ def test_a_host_that_is_not_there_is_said_so(page: Page, console: Console) -> No
     console.tolerated.add(404)
     page.goto("/hosts/999")
     expect(page.locator("#state")).to_contain_text("no such host")
+
+
+def test_a_host_that_is_silent_is_said_so_at_the_top(page: Page, fleet: Fleet) -> None:
+    page.goto(f"/hosts/{id_of(fleet, GONE)}")
+    expect(page.locator("main > p.wrong")).to_contain_text("The host has been silent since")
+
+
+def test_a_span_that_ends_before_it_begins_is_refused_in_words(page: Page, fleet: Fleet) -> None:
+    page.goto(f"/hosts/{id_of(fleet, 'web-1')}")
+    shown(page)
+    page.get_by_label("from").fill("2026-11-27T10:00")
+    page.get_by_label("to", exact=True).fill("2026-11-27T08:00")
+    page.get_by_role("button", name="Show").click()
+    message = page.get_by_label("to", exact=True).evaluate("input => input.validationMessage")
+    assert message == "The second moment should be after the first one."
+    assert "from=" not in page.url

@@ -92,11 +92,15 @@ def test_times_are_the_viewers_with_the_servers_on_hover(browser: Browser, conso
 def test_paper_has_the_content_alone(page: Page) -> None:
     page.goto("/")
     expect(page.locator("tbody tr").first).to_be_visible()
-    page.emulate_media(media="print", color_scheme="dark")
+    for _ in range(2):
+        page.keyboard.press("t")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.emulate_media(media="print")
     for hidden in ("nav", "#switches", "#state", ".tools"):
         expect(page.locator(hidden).first).to_be_hidden()
     expect(page.locator("tbody tr").first).to_be_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 35, 44)"
 
 
 def test_an_empty_server_says_what_to_do(browser: Browser, sqlite: Service) -> None:

@@ -56,6 +56,15 @@ def test_a_glance_tells_every_host_and_the_sums(fresh: Service) -> None:
     assert data["hosts"][0]["containers_running"] == 1
 
 
+def test_a_share_of_next_to_nothing_tells_of_no_memory(fresh: Service) -> None:
+    put(fresh, "odd", memory_usage=1e9, memory_percentage=1e-300)
+    put(fresh, "even", memory_usage=4.0, memory_percentage=25.0)
+    totals = seen(fresh)["totals"]
+    assert (totals["memory_total"], totals["memory_percentage"]) == (16.0, 25.0)
+    [all_] = fresh.data("/api/trends")["series"]
+    assert {value for value in all_["memory_percentage"] if value is not None} == {25.0}
+
+
 def test_only_what_changed_since_is_told(fresh: Service) -> None:
     first, second = put(fresh, "stays"), put(fresh, "changes", cpu_percentage=1.0)
     before = seen(fresh)["snapshot"]

@@ -136,6 +136,8 @@ export async function whole(path, parameters) {
 
 const WAIT_MOST_S = 60;
 const watchers = new Set();
+// What waits for the server to come back: whoever finds it there tells the others.
+const waiting = new Set();
 
 /** Calls back with `{loop, at, error}` whenever some data of a page was fetched, or was not; `loop` tells which. */
 export const watch = (watcher) => watchers.add(watcher);
@@ -159,11 +161,14 @@ export function every(seconds, work) {
       await work();
       failures = 0;
       forbidden = false;
+      waiting.delete(now);
       tell({ loop: now, at: Date.now(), error: null });
+      waiting.forEach((other) => other());
     } catch (error) {
       failures += 1;
       after = error.after ?? 0;
       forbidden = error.status === 403;
+      if (error.status === 0 || error.status >= 500) waiting.add(now);
       tell({ loop: now, at: null, error });
     }
     if (document.hidden || forbidden) return;

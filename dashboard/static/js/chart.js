@@ -30,14 +30,25 @@ const STEPS_S = { m: 60, h: 3_600, d: 86_400 };
 /** The length of a step in ms; 0 for samples as they came. */
 export const stepOf = (step) => (step === "raw" ? 0 : Number(step.slice(0, -1)) * STEPS_S[step.at(-1)] * 1000);
 
+/**
+ * How far apart two steps may be without a gap. Where a step holds several samples none is left out; a host that reports
+ * about once a step or less often leaves one out now and then.
+ */
+function longest(points, length) {
+  if (points.some((point) => point.samples > 1)) return length * 1.5;
+  const apart = points.slice(1).map((point, index) => Date.parse(point.t) - Date.parse(points[index].t)).sort((one, other) => one - other);
+  return Math.max(length, apart[Math.floor(apart.length / 2)] ?? 0) * 2.2;
+}
+
 /** A series as columns, with a hole wherever a step is absent: a gap is drawn as a gap. */
 export function columns(points, metric, step) {
   const length = stepOf(step);
   const made = { t: [], avg: [], min: [], max: [], samples: [] };
+  const most = longest(points, length);
   let before = null;
   for (const point of points) {
     const at = Date.parse(point.t);
-    if (before !== null && length && at - before > length * 1.5) {
+    if (before !== null && length && at - before > most) {
       made.t.push(new Date(before + length));
       for (const name of ["avg", "min", "max", "samples"]) made[name].push(null);
     }

@@ -21,7 +21,7 @@ export async function proposals() {
 function proposed(list) {
   const has = new Set();
   return (words) => {
-    const fresh = words.filter((word) => word && !has.has(word));
+    const fresh = [...new Set(words)].filter((word) => word && !has.has(word));
     fresh.forEach((word) => has.add(word));
     list.append(...fresh.map((value) => el("option", { value })));
   };
@@ -80,7 +80,7 @@ export function choice(name, choose, words, textOf = (word) => word) {
   const has = new Set([""]);
   const field = labelled(name, node);
   field.propose = (more) => {
-    more.filter((word) => !has.has(word)).forEach((word) => {
+    [...new Set(more)].filter((word) => !has.has(word)).forEach((word) => {
       has.add(word);
       node.append(el("option", { value: word }, textOf(word)));
     });

@@ -51,6 +51,7 @@ async function look() {
 }
 
 async function lookBack() {
+  if (!snapshot) await look(); // whose rows are there is known only then
   const all = await get("/api/trends");
   trends.set("fleet", all.series[0]);
   drawTotals();
@@ -167,6 +168,7 @@ const head = el("tr");
 const body = el("tbody");
 const more = el("button", { type: "button", onclick: () => set({ rows: `${hosts.size}` }) });
 const count = el("p", { class: "count", role: "status" });
+const none = el("p", { class: "empty", hidden: true }, t("list.none"), " ", el("button", { type: "button", onclick: letGo }, t("list.let.go")));
 
 /** How many rows are shown, whatever the address says. */
 const most = () => (Number(now.rows) > 0 ? Number(now.rows) : FEW);
@@ -219,7 +221,8 @@ function drawList() {
   const all = listed();
   const shown = all.slice(0, most());
   keyed(body, shown, (host) => host.id, rowOf, drawRow);
-  say(count, t("list.count", { shown: shown.length, count: all.length }));
+  say(count, t("list.count", { shown: shown.length, count: hosts.size }));
+  none.hidden = all.length > 0;
   more.hidden = shown.length === all.length;
   say(more, t("list.all", { count: all.length }));
 }
@@ -254,6 +257,11 @@ function set(changes) {
   resting = setTimeout(() => lookAtRows().catch(() => {}), RESTS_MS); // the next look tells of what failed
 }
 
+function letGo() {
+  search.value = status.value = "";
+  set({ q: "", status: "" });
+}
+
 const search = el("input", {
   type: "search", "data-search": true, value: now.q, "aria-label": t("search.hosts"), placeholder: t("search.hosts"),
   oninput: () => set({ q: search.value }),
@@ -270,7 +278,7 @@ const all = el(
   { hidden: true },
   sums,
   el("section", { "aria-labelledby": "grid-title" }, el("h2", { id: "grid-title" }, t("grid")), choice(), grid, el("p", { class: "legend" }, t("grid.legend"))),
-  el("section", { "aria-labelledby": "list-title" }, el("h2", { id: "list-title" }, t("list")), el("div", { class: "tools" }, search, status, count), table, more),
+  el("section", { "aria-labelledby": "list-title" }, el("h2", { id: "list-title" }, t("list")), el("div", { class: "tools" }, search, status, count), none, table, more),
   el("section", { "aria-labelledby": "events-title" }, el("h2", { id: "events-title" }, t("events.hour")), quiet, happened),
 );
 page.append(nothing, all);

@@ -6,7 +6,7 @@ import { page } from "./frame.js";
 import { containerAddress } from "./happened.js";
 import { past } from "./past.js";
 import { draw, spark } from "./spark.js";
-import { ago, bytes, elsewhere, gib, lasting, number, percent, t, time } from "./words.js";
+import { ago, bytes, elsewhere, gib, lasting, moment, number, percent, t, time } from "./words.js";
 
 const LOOK_S = 5;
 const PAST_S = 60;
@@ -31,11 +31,14 @@ const FACTS = [
 ];
 
 const facts = el("dl", { class: "facts" });
+const silent = el("p", { class: "wrong", role: "status", hidden: true });
 const tags = el("ul", { class: "tags", "aria-label": t("tags") });
 const title = page.querySelector("h1");
 
 function drawHost(host) {
   say(title, host.host_name);
+  silent.hidden = host.status === "online";
+  say(silent, t("container.silent", { time: moment(host.last_seen) }));
   document.title = `${host.host_name} · ${document.title.split(" · ").at(-1)}`;
   facts.replaceChildren(...FACTS.map(([name, words]) => el("div", {}, el("dt", {}, t(`fact.${name}`)), el("dd", {}, words(host)))));
   tags.replaceChildren(...host.tags.map((tag) => el("li", {}, el("a", { href: `/containers?tag=${encodeURIComponent(tag)}` }, tag))));
@@ -93,6 +96,7 @@ async function lookBack() {
 }
 
 page.append(
+  silent,
   tags,
   past({ host_id: id }),
   el("section", { "aria-labelledby": "containers-title" }, el("h2", { id: "containers-title" }, t("containers")), none,

@@ -25,7 +25,9 @@ export function picker(state, choose) {
   const from = el("input", { type: "datetime-local", "aria-label": t("range.from") });
   const to = el("input", { type: "datetime-local", "aria-label": t("range.to") });
   const own = () => {
-    if (!from.value || !to.value || from.value >= to.value) return;
+    const wrong = !from.value || !to.value || from.value >= to.value;
+    to.setCustomValidity(wrong ? t("range.wrong") : "");
+    if (!to.reportValidity()) return;
     choose({ range: "", from: new Date(from.value).toISOString(), to: new Date(to.value).toISOString() });
   };
   const buttons = Object.keys(SPANS_S).map((range) =>

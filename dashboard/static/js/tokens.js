@@ -54,7 +54,8 @@ function showSecret(made) {
     read: () => [el("p", {}, t("tokens.use.read"))],
     admin: () => [el("p", {}, t("tokens.use.admin"))],
   }[made.scope]();
-  dialog(t("tokens.secret", { name: made.name }), el("p", { class: "wrong" }, `▲ ${t("tokens.once")}`), copied(made.token, t("tokens.token")), ...use, closer(t("tokens.kept"), { autofocus: true }));
+  const secret = dialog(t("tokens.secret", { name: made.name }), el("p", { class: "wrong" }, `▲ ${t("tokens.once")}`), copied(made.token, t("tokens.token")), ...use, closer(t("tokens.kept"), { autofocus: true }));
+  secret.addEventListener("cancel", (event) => event.preventDefault()); // Esc would lose what is shown once
 }
 
 // ---- The list

@@ -1,17 +1,38 @@
 // Charts of the past, drawn by Plotly, which is fetched only by the pages that have one.
 
 import { svg } from "./dom.js";
-import { t } from "./words.js";
+import { language, t } from "./words.js";
 
 const address = document.querySelector('meta[name="charts"]').content;
 let plotly = null;
+
+// Of 2026: a Sunday, as weeks of Plotly begin, and the months.
+const DAYS = Array.from({ length: 7 }, (_, day) => Date.UTC(2026, 1, 1 + day));
+const MONTHS = Array.from({ length: 12 }, (_, month) => Date.UTC(2026, month, 1));
+const ORDERS = { ko: { year: "%Y년", month: "%Y년 %-m월", dayMonth: "%-m월 %-d일", dayMonthYear: "%Y년 %-m월 %-d일" } };
+
+/** The page's language as Plotly takes one: the names are the browser's own. */
+function locale() {
+  const names = (dates, options) => dates.map((date) => new Intl.DateTimeFormat(language, { ...options, timeZone: "UTC" }).format(date));
+  const format = {
+    days: names(DAYS, { weekday: "long" }),
+    shortDays: names(DAYS, { weekday: "short" }),
+    months: names(MONTHS, { month: "long" }),
+    shortMonths: names(MONTHS, { month: "short" }),
+    ...ORDERS[language],
+  };
+  return { moduleType: "locale", name: language, dictionary: {}, format };
+}
 
 /** The library, fetched once. */
 export function library() {
   plotly ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = address;
-    script.onload = () => resolve(window.Plotly);
+    script.onload = () => {
+      if (ORDERS[language]) window.Plotly.register(locale()); // English it knows
+      resolve(window.Plotly);
+    };
     script.onerror = () => {
       plotly = null; // it may be there the next time
       reject(new Error(t("chart.missing")));
@@ -130,7 +151,7 @@ function marks(events, colours) {
 
 // No button and no address to send a chart to: what a fleet does is nobody else's business.
 const REMOVED = ["select2d", "lasso2d", "autoScale2d", "sendChartToCloud"];
-const CONFIG = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", modeBarButtonsToRemove: REMOVED };
+const CONFIG = { locale: language, responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", modeBarButtonsToRemove: REMOVED };
 
 /** What Plotly would read as markup in a name stays a name. */
 export const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");

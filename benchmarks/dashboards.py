@@ -5,10 +5,7 @@ times. A page asks for what changed every five seconds and for the last hour eve
 browser draws of it is not part of this. BENCH_ENGINES=sqlite,mysql narrows it.
 """
 
-import os
 import statistics
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -18,13 +15,12 @@ from typing import Any
 
 import httpx
 
-from benchmarks import fleet, load
-from benchmarks.engines import Store, chosen, started
-from benchmarks.machine import described
+from benchmarks import load
+from benchmarks.costs import ROUNDS, told
+from benchmarks.engines import Store
 from benchmarks.measure import SECONDS, WARM_UP_S
 from tests.programs import MAIN, program
 
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "6"))
 PAGES, LOOK_S, PAST_EVERY = 50, 5.0, 12
 TARGET = 0.90
 ROWS = 100
@@ -32,19 +28,7 @@ ROWS = 100
 
 def main() -> None:
     """Prints the rates of each engine, and the median of their ratios."""
-    rows: list[tuple[str, ...]] = [
-        ("engine", "no page", f"{PAGES} pages", f"ratio (target > {TARGET:.0%})", "per page and 5 s")
-    ]
-    rows.append(("---",) * len(rows[0]))
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        bodies = fleet.write(folder / "bodies")
-        for name in chosen():
-            with started(name, folder) as store:
-                rows.append(_measured(store, folder, bodies))
-        about = described(folder)
-    sys.stdout.write(f"{about}; reports/s, {ROUNDS} times {SECONDS} s each.\n\n")
-    sys.stdout.write("".join(f"| {' | '.join(row)} |\n" for row in rows))
+    told(("engine", "no page", f"{PAGES} pages", f"ratio (target > {TARGET:.0%})", "per page and 5 s"), _measured)
 
 
 def _measured(store: Store, folder: Path, bodies: Path) -> tuple[str, ...]:

@@ -5,24 +5,19 @@ BENCH_SECONDS each, BENCH_ROUNDS times; in `enforce` every report shows one toke
 BENCH_ENGINES=sqlite,mysql narrows it.
 """
 
-import os
 import statistics
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import fleet, load
-from benchmarks.engines import Store, chosen, started
-from benchmarks.machine import described
+from benchmarks import load
+from benchmarks.costs import ROUNDS, told
+from benchmarks.engines import Store
 from benchmarks.measure import SECONDS, WARM_UP_S
 from tests.console import manage
 from tests.programs import MAIN, program
 
-# An even number: each server is as often the first of a round.
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "6"))
 TARGET = 0.92
 
 
@@ -35,16 +30,7 @@ class Rival(NamedTuple):
 
 def main() -> None:
     """Prints the rates of each engine, and the median of their ratios."""
-    rows: list[tuple[str, ...]] = [("engine", "off", "enforce", f"ratio (target ≥ {TARGET:.0%})"), ("---",) * 4]
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        bodies = fleet.write(folder / "bodies")
-        for name in chosen():
-            with started(name, folder) as store:
-                rows.append(_measured(store, folder, bodies))
-        about = described(folder)
-    sys.stdout.write(f"{about}; reports/s, {ROUNDS} times {SECONDS} s each.\n\n")
-    sys.stdout.write("".join(f"| {' | '.join(row)} |\n" for row in rows))
+    told(("engine", "off", "enforce", f"ratio (target ≥ {TARGET:.0%})"), _measured)
 
 
 def _measured(store: Store, folder: Path, bodies: Path) -> tuple[str, ...]:

@@ -131,8 +131,8 @@ class ContainerQuery(ListQuery):
 
     @property
     def chosen(self) -> list[str] | None:
-        """The columns of a file, None for all."""
-        return self.columns.split(",") if self.columns else None
+        """The columns of a file, each once; None for all."""
+        return list(dict.fromkeys(self.columns.split(","))) if self.columns else None
 
 
 # What `step=auto` chooses from: as few points as fit, of a length that people know.

@@ -2,7 +2,6 @@
 
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -168,11 +167,10 @@ def _legacy(schemas: dict[str, Any]) -> dict[str, Any]:
 router = APIRouter(include_in_schema=False)
 
 
-def page(name: str, policy: str = POLICY, **words: str) -> HTMLResponse:
-    """One of our own pages with finished HTML in it; they name every asset relative to this server."""
-    template = Template((DASHBOARD / "templates" / name).read_text(encoding="utf-8"))
+def page(name: str, policy: str = POLICY) -> HTMLResponse:
+    """One of our own finished pages; they name every asset relative to this server."""
     headers = {"Content-Security-Policy": policy, "Vary": "Accept"}
-    return HTMLResponse(template.substitute(words), headers=headers)
+    return HTMLResponse((DASHBOARD / "templates" / name).read_text(encoding="utf-8"), headers=headers)
 
 
 @router.get("/docs")

@@ -11,7 +11,7 @@ from model.fleet import FleetOut, FleetQuery, TrendQuery, TrendsOut
 from routers.answers import JSON, answer, unchanged
 from routers.deps import Db, Online, each_once, state_of
 from routers.docs import LISTED, refusals
-from routers.headers import text
+from routers.headers import takes_gzip
 from services.fleet import TREND, Snapshot, series_of
 
 router = APIRouter(prefix="/api", dependencies=[Depends(each_once)])
@@ -37,7 +37,7 @@ async def get_fleet(request: Request, query: Annotated[FleetQuery, Query()], pre
     """
     seen = state_of(request)["fleet"]
     snapshot = await seen.look(presence)
-    since, small = seen.number(query.changed_since, snapshot), "gzip" in text(request.scope, b"accept-encoding")
+    since, small = seen.number(query.changed_since, snapshot), takes_gzip(request.scope)
     headers = {"ETag": f'W/"{seen.name(snapshot)}"', "Vary": "Accept-Encoding"}
     if unchanged(request, f'"{seen.name(snapshot)}"'):
         return Response(status_code=304, headers=headers)

@@ -21,7 +21,7 @@ from config.config import Settings
 from model.envelope import Code, Failure
 from routers.deps import Config
 from routers.docs import DASHBOARD, POLICY
-from routers.headers import text
+from routers.headers import takes_gzip, text
 
 router = APIRouter(include_in_schema=False)
 PLACES = {
@@ -100,7 +100,7 @@ async def charts(request: Request, asked: str) -> Response:
     if asked != _version():
         raise Failure(Code.NOT_FOUND, "no such version")
     headers = {"Cache-Control": FOR_EVER, "Vary": "Accept-Encoding"}
-    if "gzip" not in text(request.scope, b"accept-encoding"):
+    if not takes_gzip(request.scope):
         return FileResponse(_plotly(), media_type="text/javascript", headers=headers)
     packed = await asyncio.to_thread(_packed)
     return Response(packed, headers=headers | {"Content-Encoding": "gzip"}, media_type="text/javascript")

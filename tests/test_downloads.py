@@ -118,6 +118,11 @@ def test_a_file_of_containers_has_the_columns_asked_for_in_their_order(crowd: Se
     assert [list(row.items()) for row in table(crowd, "/api/containers", **asked)] == cells
 
 
+def test_a_column_asked_for_twice_is_there_once(sqlite: Service) -> None:
+    answer = sqlite.client.get("/api/containers", params={"columns": "id,host_name,id"}, headers={"Accept": CSV})
+    assert answer.text.splitlines()[0].lstrip("\ufeff") == "id,host_name"
+
+
 @pytest.mark.parametrize("columns", ["", "host_name,", "details", "host_name,host", ",".join(["id"] * 22)])
 def test_a_column_that_is_not_there_is_refused(sqlite: Service, columns: str) -> None:
     answer = sqlite.client.get("/api/containers", params={"columns": columns}, headers={"Accept": CSV})

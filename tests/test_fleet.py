@@ -112,6 +112,15 @@ def test_who_takes_gzip_gets_it(sqlite: Service) -> None:
     assert gzip.decompress(packed) == plain.content
 
 
+@pytest.mark.parametrize(
+    ("asked", "packed"),
+    [("gzip", True), ("br, GZIP; q=0.5", True), ("gzip;q=1.0", True), ("gzip;q=0", False), ("br, gzip;q=0.000", False)],
+)
+def test_whoever_refuses_gzip_gets_none(sqlite: Service, asked: str, packed: bool) -> None:  # noqa: FBT001 - a case
+    answer = sqlite.client.get("/api/fleet", headers={"Accept-Encoding": asked})
+    assert ("content-encoding" in answer.headers) == packed
+
+
 def test_all_that_look_at_once_share_one_look(sqlite: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     put(sqlite, "any")
     monkeypatch.setattr(snapshots, "KEPT_S", 3_600.0)

@@ -1,6 +1,6 @@
 # One command each; `make help` lists them. Needs Python 3.11 or newer with its venv module.
 .DEFAULT_GOAL := help
-.PHONY: help run agent demo test check lint types faults mutants bench lock audit fix clean
+.PHONY: help run agent demo test check lint types faults mutants defences bench lock audit fix clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +17,7 @@ STAGE = stage() { \
 }
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/.installed ## start the server on the embedded database, for this machine only
 	@exec env SERVER_HOST="$${SERVER_HOST:-127.0.0.1}" $(BIN)/python main.py
@@ -76,6 +76,9 @@ faults: $(VENV)/.installed-dev ## break servers under load, and print what was l
 
 mutants: $(VENV)/.installed-dev ## change the intake's core one expression at a time, and name what no test notices
 	@$(BIN)/python -m tests.mutation
+
+defences: $(VENV)/.installed-dev ## take each defence of the threat table out, and name the tests that stay green; ROWS="T1 F32" for some
+	@$(BIN)/python -m tests.defences $(ROWS)
 
 bench: $(VENV)/.installed-dev ## measure the intake, the reads and the parts of a report on every database there is
 	@$(BIN)/python -m benchmarks.intake

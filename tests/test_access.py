@@ -161,7 +161,8 @@ def test_t2_a_token_of_host_a_reports_for_no_other(guard: Guarded) -> None:
     for path in ("/api/resources", "/monitor_info"):
         with unwritten(guard.service):
             refused(guard.service.post(report("t2-b", "web"), path, **a), 403, "FORBIDDEN")
-    assert f"host_spoof token={id_of(a['Authorization'])} host=t2-b peer=127.0.0.1" in guard.service.log
+    line = f"host_spoof token={id_of(a['Authorization'])} host=t2-b peer=127.0.0.1"
+    until(lambda: line in guard.service.log)
 
 
 def test_t2_of_a_batch_the_other_hosts_are_refused(guard: Guarded) -> None:
@@ -211,7 +212,7 @@ def test_t2_an_unused_token_takes_no_host_of_another_token(guard: Guarded, bindi
     text = guard.token("--scope", "ingest", "--first-host")
     with unwritten(guard.service):
         refused(guard.service.post(report(name), **bearer(text)), 403, "FORBIDDEN")
-    assert f"host_spoof token={id_of(text)} host={name}" in guard.service.log
+    until(lambda: f"host_spoof token={id_of(text)} host={name}" in guard.service.log)
     stored(guard.service.post(report(f"{name}-not"), **bearer(text)))
 
 

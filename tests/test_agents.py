@@ -138,9 +138,9 @@ def test_t2_a_host_that_reports_from_another_address_is_told(
 
 
 def test_t2_a_steady_address_is_nothing_to_tell(observing: Guarded) -> None:
-    for _ in range(3):
+    for number in range(1, 4):
         observing.service.post(report("steady"))
-        agent_of(observing.service, "steady")
+        agent_of(observing.service, "steady", reports=number)
     assert "host_moved" not in observing.service.log
 
 

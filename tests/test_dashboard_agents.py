@@ -217,6 +217,8 @@ def test_agents_are_marked_filtered_and_sorted(page: Page) -> None:
     expect(rows.filter(has_text=HOSTILE)).to_have_count(1)
     page.get_by_role("button", name="Host ▲").click()
     expect(rows.locator("th")).to_have_text(["seen-2", "seen-1", HOSTILE])
+    page.get_by_role("button", name="What is wrong").click()
+    expect(rows.locator("th")).to_have_text(["seen-2", HOSTILE, "seen-1"])
     page.get_by_label("only those with a mark").check()
     expect(rows.locator("th")).to_have_text(["seen-2"])
     page.reload()

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.dashboard import CONTAINERS, GONE, HOSTS, NO_ANSWER, Console, Fleet, one
+from tests.service import report
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
 
@@ -40,7 +41,7 @@ def test_sorts_filters_and_remembers_it_in_the_address(page: Page) -> None:
     page.goto("/")
     expect(page.locator("tbody tr")).to_have_count(len(HOSTS) + 1)
     page.get_by_role("button", name="CPU", exact=True).click()
-    page.get_by_role("button", name="CPU ▲").click()
+    expect(page.get_by_role("button", name="CPU ▼")).to_be_visible()
     cpu = [float(text.split()[0]) for text in page.locator("tbody td.cpu_percentage").all_inner_texts()]
     assert cpu == sorted(cpu, reverse=True)
     page.get_by_label("Status").select_option("online")
@@ -55,6 +56,15 @@ def test_sorts_filters_and_remembers_it_in_the_address(page: Page) -> None:
     page.go_back()
     expect(page.get_by_label("Status")).to_have_value("")
     expect(page.locator("tbody tr")).to_have_count(len(HOSTS) + 1)
+
+
+def test_what_nobody_knows_is_less_than_anything(page: Page, fleet: Fleet) -> None:
+    fleet.service.post(report("bare-1"))
+    page.goto("/?sort=cpu_percentage")
+    expect(page.locator("tbody th").first).to_have_text("bare-1")
+    fleet.service.client.delete(f"/api/hosts/{fleet.service.data('/api/hosts', host_name='bare-1')[0]['id']}")
+    expect(page.locator("tbody tr")).to_have_count(len(HOSTS) + 1)
+    assert names(page)[0] == min(HOSTS, key=lambda name: one(name, 0, [])["host"]["cpu_percentage"])
 
 
 def test_arrow_keys_move_through_the_grid_and_enter_opens_a_host(page: Page) -> None:

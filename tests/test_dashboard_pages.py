@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.dashboard import WIDTHS, Console, faults, opened
+from tests.intake import until
 from tests.service import Service
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
@@ -64,6 +65,28 @@ def test_keys_lead_to_pages_and_to_the_search(page: Page) -> None:
     expect(page.locator("[data-search]")).to_be_focused()
     page.keyboard.type("3?t")
     expect(page.locator("[data-search]")).to_have_value("3?t")
+
+
+@pytest.mark.parametrize("path", ["/", "/containers"])
+def test_a_table_is_sorted_by_the_keyboard(page: Page, path: str) -> None:
+    page.goto(f"{path}?sort=constructor")
+    head = page.get_by_role("columnheader", name=re.compile("^CPU( [▲▼])?$"))
+    expect(page.get_by_role("columnheader", name="Host ▲")).to_have_attribute("aria-sort", "ascending")
+    head.get_by_role("button").focus()
+    for direction, sort in (("descending", "-cpu_percentage"), ("ascending", "cpu_percentage")):
+        page.keyboard.press("Enter")
+        expect(head).to_have_attribute("aria-sort", direction)
+        expect(page).to_have_url(f"{path}?sort={sort}")
+        expect(page.locator("th[aria-sort]:not([aria-sort=none])")).to_have_count(1)
+    page.go_back()
+    expect(head).to_have_attribute("aria-sort", "descending")
+    until(lambda: in_order(page.locator("tbody td.cpu_percentage").all_inner_texts()))
+
+
+def in_order(percentages: list[str]) -> bool:
+    """Whether they are many, and the greatest is first."""
+    values = [float(text.split()[0]) for text in percentages]
+    return len(values) > 1 and values == sorted(values, reverse=True)
 
 
 def test_theme_and_language_are_switched_and_kept(page: Page) -> None:

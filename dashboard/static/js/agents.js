@@ -5,6 +5,7 @@ import { every, get, token, whole } from "./api.js";
 import { el, keyed, say } from "./dom.js";
 import { empty, page } from "./frame.js";
 import { quarantine } from "./quarantine.js";
+import { heads, ordered, orderOf, row, within } from "./table.js";
 import { tokens } from "./tokens.js";
 import { ago, elsewhere, lasting, number, t } from "./words.js";
 
@@ -13,7 +14,6 @@ const LOOK_S = 15;
 const MOST_SKEW_S = 5;
 const USUAL = { q: "", token: "", wrong: "", sort: "host_name", ended: "" };
 
-let now = address.state(USUAL);
 let mode = null;
 let agents = [];
 let names = new Map();
@@ -33,75 +33,66 @@ const wrong = (agent) => WRONG.map(([name, given]) => [name, given(agent)]).filt
 
 // ---- The list
 
+/** The name of the token that an agent shows. */
+const shows = (agent) => names.get(agent.token_id) ?? agent.token_id;
 const seconds = (value, digits) => t("agents.seconds", { value: number(value, digits) });
 const skew = (value) => (value === null ? "–" : `${value > 0 ? "+" : ""}${seconds(value, 1)}`);
+const refusals = ({ refused, last_refusal: last, refused_at: at }) =>
+  [number(refused), last, at && ago(at)].filter(Boolean).join(" · ");
 const COLUMNS = [
   ["host_name", (agent) => agent.host_name],
   ["wrong", (agent) => wrong(agent).map(([name, given]) => `▲ ${t(`agents.wrong.${name}`, given)}`).join(", ")],
   ["last_seen", (agent) => ago(agent.last_seen)],
   ["agent", (agent) => agent.agent ?? "–"],
   ["address", (agent) => agent.address],
-  ["token_id", (agent) => names.get(agent.token_id) ?? agent.token_id ?? "–"],
+  ["token_id", (agent) => shows(agent) ?? "–"],
   ["interval_s", (agent) => (agent.interval_s === null ? "–" : seconds(agent.interval_s, agent.interval_s < 10 ? 1 : 0))],
   ["reports", (agent) => number(agent.reports)],
   ["repeats", (agent) => number(agent.repeats)],
   ["gaps", (agent) => number(agent.gaps)],
-  ["refused", (agent) => [number(agent.refused), agent.last_refusal, agent.refused_at && ago(agent.refused_at)].filter(Boolean).join(" · ")],
+  ["refused", (agent) => refusals(agent)],
   ["skew_s", (agent) => skew(agent.skew_s)],
   ["utc_offset", (agent) => agent.utc_offset ?? "–"],
 ];
-const SORT = {
-  wrong: (agent) => -wrong(agent).length,
-  token_id: (agent) => names.get(agent.token_id) ?? agent.token_id ?? "",
-};
+const NAMES = COLUMNS.map(([name]) => name);
+const GREATEST = ["wrong", "reports", "repeats", "gaps", "refused"];
+const SORT = { wrong: (agent) => wrong(agent).length, token_id: shows };
 
-const collator = new Intl.Collator(undefined, { numeric: true });
-const head = el("tr");
+/** The state in the address; what it cannot be is as usual. */
+function state() {
+  const given = address.state(USUAL);
+  return { ...given, sort: orderOf(given.sort, NAMES, USUAL.sort) };
+}
+
+let now = state();
+const head = heads((name) => t(`agents.${name}`), set, { sorts: NAMES, greatest: GREATEST });
 const body = el("tbody");
 const count = el("p", { class: "count", role: "status" });
 
 function listed() {
-  const name = now.sort.replace(/^-/, "");
-  const turn = now.sort.startsWith("-") ? -1 : 1;
   const asked = now.q.toLowerCase();
-  const key = SORT[name] ?? ((agent) => agent[name] ?? "");
   const fits = (agent) =>
     (!now.token || Boolean(agent.token_id) === (now.token === "with")) &&
     (!now.wrong || wrong(agent).length > 0) &&
     (!asked || agent.host_name.toLowerCase().includes(asked));
-  const order = (one, other) => (typeof one === "number" && typeof other === "number" ? one - other : collator.compare(`${one}`, `${other}`));
-  return agents.filter(fits).sort((one, other) => turn * order(key(one), key(other)) || collator.compare(one.host_name, other.host_name));
-}
-
-function drawHead() {
-  const sorted = now.sort.replace(/^-/, "");
-  keyed(head, COLUMNS, ([name]) => name, headOf, (cell, [name]) => {
-    const turned = name === sorted && !now.sort.startsWith("-");
-    const direction = name !== sorted ? "none" : turned ? "ascending" : "descending";
-    cell.setAttribute("aria-sort", direction);
-    say(cell.firstChild, t(`agents.${name}`) + { none: "", ascending: " ▲", descending: " ▼" }[direction]);
-  });
-}
-
-function headOf([name]) {
-  const press = () => set({ sort: now.sort === name ? `-${name}` : name });
-  return el("th", { scope: "col", class: name }, el("button", { type: "button", onclick: press }));
+  return ordered(agents.filter(fits), now.sort, SORT);
 }
 
 function rowOf(agent) {
-  const link = el("a", { href: `/hosts/${agent.host_id}` });
-  return el("tr", {}, el("th", { scope: "row", class: "host_name" }, link), ...COLUMNS.slice(1).map(([name]) => el("td", { class: name })));
+  const made = row(NAMES);
+  made.firstChild.append(el("a", { href: `/hosts/${agent.host_id}` }));
+  return made;
 }
 
-function drawRow(row, agent) {
-  COLUMNS.forEach(([, words], place) => say(place ? row.children[place] : row.firstChild.firstChild, words(agent)));
-  row.querySelector(".last_seen").title = elsewhere(agent.last_seen);
-  if (agent.refused_at) row.querySelector(".refused").title = elsewhere(agent.refused_at);
+function drawRow(made, agent) {
+  COLUMNS.forEach(([, words], place) => say(place ? made.children[place] : made.firstChild.firstChild, words(agent)));
+  made.querySelector(".last_seen").title = elsewhere(agent.last_seen);
+  if (agent.refused_at) made.querySelector(".refused").title = elsewhere(agent.refused_at);
 }
 
 function drawAgents() {
   const shown = listed();
-  drawHead();
+  head.show(NAMES, now.sort);
   keyed(body, shown, (agent) => agent.host_id, rowOf, drawRow);
   say(count, t("agents.count", { shown: shown.length, count: agents.length }));
   nothing.hidden = agents.length > 0;
@@ -176,7 +167,7 @@ const some = el(
   "div",
   { hidden: true },
   el("div", { class: "tools" }, search, which, el("label", {}, only, " ", t("agents.only")), count),
-  el("div", { class: "scroll", tabindex: 0, role: "group", "aria-labelledby": "agents-title" }, el("table", { class: "agents" }, el("thead", {}, head), body)),
+  within("agents-title", head, body, { class: "agents" }),
   el("p", { class: "legend" }, t("agents.legend", { seconds: MOST_SKEW_S })),
 );
 const all = el(
@@ -189,7 +180,7 @@ const all = el(
 );
 page.append(forbidden, all);
 address.moved(() => {
-  now = address.state(USUAL);
+  now = state();
   search.value = now.q;
   which.value = now.token;
   only.checked = now.wrong !== "";

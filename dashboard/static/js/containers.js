@@ -8,6 +8,7 @@ import { choice, exact, filters, proposals, search, tags } from "./filters.js";
 import { empty, page } from "./frame.js";
 import { containerAddress } from "./happened.js";
 import { FIRST, pager, skipped } from "./paging.js";
+import { heads, orderOf, row, scrolling } from "./table.js";
 import { ago, gib, number, percent, t, time } from "./words.js";
 
 const LOOK_S = 5;
@@ -22,8 +23,7 @@ const plain = (name) => (one) => one[name] ?? "–";
 const LINKS = { container_name: (one) => containerAddress(one.host_id, one.container_name), host_name: (one) => `/hosts/${one.host_id}` };
 const MOMENTS = ["started_at", "sampled_at"];
 const SORTED = ["container_name", "host_name", "status", "cpu_percentage", "memory_usage", "memory_percentage"];
-// Who sorts by these first wants the greatest.
-const NUMBERS = ["cpu_percentage", "memory_usage", "memory_percentage"];
+const GREATEST = ["cpu_percentage", "memory_usage", "memory_percentage"];
 const ALWAYS = "container_name";
 const COLUMNS = {
   container_name: plain("container_name"),
@@ -54,7 +54,7 @@ const USUAL = {
 /** The state in the address; what it cannot be is as usual. */
 function state() {
   const given = address.state(USUAL);
-  const sort = SORTED.includes(given.sort.replace(/^-/, "")) ? given.sort : USUAL.sort;
+  const sort = orderOf(given.sort, SORTED, USUAL.sort);
   const limit = SIZES.includes(given.limit) ? given.limit : USUAL.limit;
   const named = given.columns.split(",");
   const columns = Object.keys(COLUMNS).filter((name) => name === ALWAYS || named.includes(name)).join(",");
@@ -90,35 +90,14 @@ function set(changes) {
 
 // ---- The table
 
-const head = el("tr");
+const head = heads((name) => t(`column.${name}`), set, { sorts: SORTED, greatest: GREATEST });
 const body = el("tbody");
 let drawn = "";
 
-/** The next order when a column's name is pressed. */
-function turned(name) {
-  if (now.sort === name) return `-${name}`;
-  if (now.sort === `-${name}`) return name;
-  return NUMBERS.includes(name) ? `-${name}` : name;
-}
-
-function headOf(name) {
-  if (!SORTED.includes(name)) return el("th", { scope: "col", class: name }, t(`column.${name}`));
-  const press = () => set({ sort: turned(name) });
-  return el("th", { scope: "col", class: name }, el("button", { type: "button", onclick: press }));
-}
-
-function drawHead() {
-  keyed(head, columns(), (name) => name, headOf, (cell, name) => {
-    if (!SORTED.includes(name)) return;
-    const direction = { [name]: "ascending", [`-${name}`]: "descending" }[now.sort] ?? "none";
-    cell.setAttribute("aria-sort", direction);
-    say(cell.firstChild, t(`column.${name}`) + { none: "", ascending: " ▲", descending: " ▼" }[direction]);
-  });
-}
-
-function cellOf(name, one) {
-  const link = LINKS[name] && el("a", { href: LINKS[name](one) });
-  return name === ALWAYS ? el("th", { class: name, scope: "row" }, link) : el("td", { class: name }, link);
+function rowOf(one) {
+  const made = row(columns());
+  columns().forEach((name, place) => LINKS[name] && made.children[place].append(el("a", { href: LINKS[name](one) })));
+  return made;
 }
 
 function drawMoment(cell, iso) {
@@ -127,10 +106,10 @@ function drawMoment(cell, iso) {
   cell.dataset.at = iso;
 }
 
-function drawRow(row, one) {
-  row.dataset.status = one.status;
+function drawRow(made, one) {
+  made.dataset.status = one.status;
   columns().forEach((name, place) => {
-    const cell = row.children[place];
+    const cell = made.children[place];
     if (MOMENTS.includes(name)) return drawMoment(cell, one[name]);
     const words = COLUMNS[name](one);
     say(LINKS[name] ? cell.firstChild : cell, words);
@@ -145,7 +124,7 @@ function drawBody(rows) {
     drawn = now.columns;
   }
   const keyOf = (one) => `${one.host_id}\n${one.engine_type}\n${one.container_name}`;
-  keyed(body, rows, keyOf, (one) => el("tr", {}, ...columns().map((name) => cellOf(name, one))), drawRow);
+  keyed(body, rows, keyOf, rowOf, drawRow);
 }
 
 function draw(rows, headers) {
@@ -192,7 +171,7 @@ const choices = el(
 const size = el("select", { onchange: () => set({ limit: size.value }) }, ...SIZES.map((value) => el("option", { value }, number(Number(value)))));
 const count = el("p", { class: "count", role: "status" });
 const turn = pager(set, "pager");
-const table = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("containers") }, el("table", {}, el("thead", {}, head), body));
+const table = scrolling({ "aria-label": t("containers") }, head, body);
 const nothing = el("div", { hidden: true }, empty("containers.empty"));
 const none = el("div", { class: "empty", hidden: true }, el("p", {}, t("containers.unfit")), el("button", { type: "button", onclick: () => fields.empty() }, t("filter.clear")));
 
@@ -200,7 +179,7 @@ function show() {
   fields.show(now);
   size.value = now.limit;
   boxes.forEach((box) => (box.checked = columns().includes(box.value)));
-  drawHead();
+  head.show(columns(), now.sort);
 }
 
 page.append(

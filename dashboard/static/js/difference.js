@@ -5,6 +5,7 @@ import { el, say } from "./dom.js";
 import { containerAddress } from "./happened.js";
 import { span } from "./range.js";
 import { suggest } from "./suggest.js";
+import { scrolling, titles } from "./table.js";
 import { gib, moment, number, percent, t } from "./words.js";
 
 const HOSTS = 10_000;
@@ -49,12 +50,11 @@ function hostMovers(both, metric) {
 
 function table(name, count, heads, rows) {
   if (!rows.length) return null;
-  const head = el("tr", {}, ...heads.map((column) => el("th", { scope: "col" }, t(`diff.${column}`))));
+  const head = titles(heads, (column) => t(`diff.${column}`));
   const body = rows.map(([first, ...others]) => el("tr", {}, el("th", { scope: "row" }, first), ...others.map((cell) => el("td", {}, cell))));
   const id = `diff-${name.replace(".", "-")}`;
   const title = el("h3", { id }, t(`diff.${name}`), count === null ? "" : ` (${count > rows.length ? t("diff.some", { shown: rows.length, count }) : number(count)})`);
-  const scroll = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": id }, el("table", {}, el("thead", {}, head), el("tbody", {}, ...body)));
-  return el("section", {}, title, scroll);
+  return el("section", {}, title, scrolling({ "aria-labelledby": id }, head, el("tbody", {}, ...body)));
 }
 
 const METRICS = [["cpu_percentage", percent, (change) => t("diff.points", { change: signed(change) })], ["memory_usage", gib, (change) => `${signed(change)} GiB`]];

@@ -3,6 +3,7 @@
 import { ask, get } from "./api.js";
 import { el, keyed, say } from "./dom.js";
 import { closer, copied, dialog, refusal } from "./form.js";
+import { row, titles, within } from "./table.js";
 import { bytes, elsewhere, moment, t } from "./words.js";
 
 const COLUMNS = [
@@ -14,6 +15,7 @@ const COLUMNS = [
   ["size", (one) => bytes(one.size)],
   ["replayed_at", (one) => (one.replayed_at ? `✓ ${moment(one.replayed_at)}` : "–")],
 ];
+const NAMES = COLUMNS.map(([name]) => name);
 const MORE = [
   ["path", (one) => one.path],
   ["address", (one) => one.address],
@@ -53,17 +55,19 @@ export function quarantine(changed) {
   function rowOf(one) {
     const press = (work, name) => el("button", { type: "button", class: name, onclick: () => work(one), "aria-label": `${t(`quarantine.${name}`)}: ${one.host_name ?? one.id}` }, t(`quarantine.${name}`));
     const does = [press(view, "view"), " ", press(replay, "replay")];
-    return el("tr", {}, ...COLUMNS.map(([name], place) => el(place ? "td" : "th", { class: name, scope: place ? null : "row" }, ...(name === "does" ? does : []))));
+    const made = row(NAMES);
+    made.children[NAMES.indexOf("does")].append(...does);
+    return made;
   }
 
-  function drawRow(row, one) {
-    COLUMNS.forEach(([, words], place) => words && say(row.children[place], words(one)));
-    row.firstChild.title = elsewhere(one.received_at);
-    row.querySelector(".replay").hidden = !changes || !one.whole || one.replayed_at !== null;
+  function drawRow(made, one) {
+    COLUMNS.forEach(([, words], place) => words && say(made.children[place], words(one)));
+    made.firstChild.title = elsewhere(one.received_at);
+    made.querySelector(".replay").hidden = !changes || !one.whole || one.replayed_at !== null;
   }
 
-  const head = COLUMNS.map(([name]) => el("th", { scope: "col", class: name }, t(`quarantine.${name}`)));
-  const table = el("div", { class: "scroll", tabindex: 0, role: "group", "aria-labelledby": "quarantine-title" }, el("table", {}, el("thead", {}, el("tr", {}, ...head)), body));
+  const head = titles(NAMES, (name) => t(`quarantine.${name}`));
+  const table = within("quarantine-title", head, body);
   const node = el("section", { "aria-labelledby": "quarantine-title" }, el("h2", { id: "quarantine-title" }, t("quarantine")), none, table, done);
   node.draw = (refused, may) => {
     changes = may;

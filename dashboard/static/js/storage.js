@@ -3,6 +3,7 @@
 import { every, get } from "./api.js";
 import { el, keyed, say, svg } from "./dom.js";
 import { page } from "./frame.js";
+import { titles, within } from "./table.js";
 import { bytes, known, number, percent, t, time } from "./words.js";
 
 // The server measures no more often than every five minutes.
@@ -162,15 +163,14 @@ async function look() {
   drawTables(storage);
 }
 
-const table = (titleId, head, rows) => el("div", { class: "scroll", tabindex: 0, role: "group", "aria-labelledby": titleId }, el("table", {}, el("thead", {}, el("tr", {}, ...head)), rows));
-const heads = (names) => names.map((name) => el("th", { scope: "col", class: name }, t(`storage.${name}`)));
+const heads = (names) => titles(names, (name) => t(`storage.${name}`));
 
 page.append(
   sums,
   measured,
   el("section", { "aria-labelledby": "ahead-title" }, el("h2", { id: "ahead-title" }, t("storage.ahead")), howAhead,
-    table("ahead-title", heads(["in", "size", "share.limit"]), ahead)),
+    within("ahead-title", heads(["in", "size", "share.limit"]), ahead)),
   el("section", { "aria-labelledby": "tables-title" }, el("h2", { id: "tables-title" }, t("storage.tables")),
-    table("tables-title", heads(["table", ...COLUMNS.map(([name]) => name)]), body)),
+    within("tables-title", heads(["table", ...COLUMNS.map(([name]) => name)]), body)),
 );
 every(LOOK_S, look);

@@ -6,6 +6,7 @@ import { el, keyed, say } from "./dom.js";
 import { containerAddress } from "./happened.js";
 import { span } from "./range.js";
 import { suggest } from "./suggest.js";
+import { scrolling, titles } from "./table.js";
 import { gib, percent, t } from "./words.js";
 
 const MOST = 8;
@@ -83,8 +84,8 @@ export function together(choose) {
   const node = el("div", { class: "chart", role: "group" });
   const caption = el("figcaption");
   const body = el("tbody");
-  const heads = ["name", "avg", "min", "max"].map((column) => el("th", { scope: "col" }, t(`compare.${column}`)));
-  const figure = el("figure", {}, caption, node, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("compare.values") }, el("table", {}, el("thead", {}, el("tr", {}, ...heads)), body)));
+  const head = titles(["name", "avg", "min", "max"], (column) => t(`compare.${column}`));
+  const figure = el("figure", {}, caption, node, scrolling({ "aria-label": t("compare.values") }, head, body));
   const inputs = Object.keys(METRICS).map((metric) => el("input", { type: "radio", name: "metric", value: metric, onchange: () => choose({ metric }) }));
   const metrics = el("fieldset", { class: "choice" }, el("legend", {}, t("compare.metric")), ...inputs.map((input) => el("label", {}, input, t(`compare.${input.value}`))));
 

@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 import { el, keyed, say } from "./dom.js";
 import { closer, copied, dialog, field, form } from "./form.js";
+import { row, titles, within } from "./table.js";
 import { ago, elsewhere, moment, t } from "./words.js";
 
 const SCOPES = ["ingest", "read", "admin"];
@@ -19,6 +20,7 @@ const COLUMNS = [
   ["expires_at", (token) => (token.expires_at ? moment(token.expires_at) : t("tokens.never"))],
   ["previous", (token) => previous(token)],
 ];
+const NAMES = COLUMNS.map(([name]) => name);
 
 function whom(token) {
   if (token.binding === null) return "–";
@@ -125,14 +127,16 @@ export function tokens(state, choose, changed) {
   function rowOf(token) {
     const press = (name, work) => el("button", { type: "button", onclick: () => work(token), "aria-label": `${t(`tokens.${name}`)}: ${token.name}` }, t(`tokens.${name}`));
     const does = [press("rotate", rotate), " ", press("revoke", revoke)];
-    return el("tr", {}, ...COLUMNS.map(([name], place) => el(place ? "td" : "th", { class: name, scope: place ? null : "row" }, ...(name === "does" ? does : []))));
+    const made = row(NAMES);
+    made.children[NAMES.indexOf("does")].append(...does);
+    return made;
   }
 
-  function drawRow(row, token) {
-    COLUMNS.forEach(([, words], place) => words && say(row.children[place], words(token)));
-    if (token.last_used) row.querySelector(".last_used").title = elsewhere(token.last_used);
-    row.dataset.status = token.status;
-    const [another, end] = row.querySelectorAll("button");
+  function drawRow(made, token) {
+    COLUMNS.forEach(([, words], place) => words && say(made.children[place], words(token)));
+    if (token.last_used) made.querySelector(".last_used").title = elsewhere(token.last_used);
+    made.dataset.status = token.status;
+    const [another, end] = made.querySelectorAll("button");
     another.hidden = !changes || token.status !== "active";
     end.hidden = !changes || token.status === "revoked";
   }
@@ -148,8 +152,8 @@ export function tokens(state, choose, changed) {
 
   const fresh = el("button", { type: "button", onclick: create }, t("tokens.new"));
   const ended = el("input", { type: "checkbox", onchange: () => choose({ ended: ended.checked ? "1" : "" }) });
-  const head = COLUMNS.map(([name]) => el("th", { scope: "col", class: name }, t(`tokens.${name}`)));
-  const table = el("div", { class: "scroll", tabindex: 0, role: "group", "aria-labelledby": "tokens-title" }, el("table", {}, el("thead", {}, el("tr", {}, ...head)), body));
+  const head = titles(NAMES, (name) => t(`tokens.${name}`));
+  const table = within("tokens-title", head, body);
   const node = el("section", { "aria-labelledby": "tokens-title" }, el("h2", { id: "tokens-title" }, t("tokens")),
     el("div", { class: "tools" }, fresh, el("label", {}, ended, " ", t("tokens.ended"))), none, table, done);
   node.show = (state_) => {

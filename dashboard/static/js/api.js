@@ -98,10 +98,13 @@ export async function ask(method, path, parameters, options) {
   return { data: envelope.data, message: envelope.resultMessage, headers: answer.headers };
 }
 
-/** The cursor of the page after an answer's; null after the last. */
+/** Where the page after an answer's is; null after the last. */
+const following = (headers) => /<([^>]*)>; rel="next"/.exec(headers.get("Link") ?? "")?.[1] ?? null;
+
+/** The cursor of that page. */
 export function cursor(headers) {
-  const next = /<([^>]*)>; rel="next"/.exec(headers.get("Link") ?? "");
-  return next && new URL(next[1], location.origin).searchParams.get("cursor");
+  const next = following(headers);
+  return next && new URL(next, location.origin).searchParams.get("cursor");
 }
 
 function refusal(answer, envelope) {
@@ -129,7 +132,7 @@ export async function whole(path, parameters) {
   for (let next = address(path, parameters); next; ) {
     const { data, headers } = await ask("GET", next);
     found.push(...data);
-    next = headers.get("Link")?.match(/<([^>]+)>; rel="next"/)?.[1];
+    next = following(headers);
   }
   return found;
 }

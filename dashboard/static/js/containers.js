@@ -66,7 +66,8 @@ const columns = () => now.columns.split(",");
 
 // ---- What is asked
 
-const filtered = () => Object.fromEntries(["q", "status", "host_name", "cluster_name", "node_name", "engine_type", "tag"].map((name) => [name, now[name]]));
+const FILTERS = ["q", "status", "host_name", "cluster_name", "node_name", "engine_type", "tag"];
+const filtered = () => Object.fromEntries(FILTERS.map((name) => [name, now[name]]));
 
 async function look() {
   const asked = now;
@@ -161,19 +162,23 @@ function chooseColumn() {
   set({ columns: chosen.join(",") });
 }
 
-const boxes = Object.keys(COLUMNS).map((name) => el("input", { type: "checkbox", name: "columns", value: name, disabled: name === ALWAYS, onchange: chooseColumn }));
+const boxes = Object.keys(COLUMNS).map((value) => {
+  const attributes = { type: "checkbox", name: "columns", value, disabled: value === ALWAYS };
+  return el("input", { ...attributes, onchange: chooseColumn });
+});
 const choices = el(
   "details",
   { class: "filters" },
   el("summary", {}, t("columns")),
   el("fieldset", { class: "choice", "aria-label": t("columns") }, ...boxes.map((box) => el("label", {}, box, t(`column.${box.value}`)))),
 );
+const shown = () => ({ ...filtered(), sort: now.sort, columns: now.columns });
 const size = el("select", { onchange: () => set({ limit: size.value }) }, ...SIZES.map((value) => el("option", { value }, number(Number(value)))));
 const count = el("p", { class: "count", role: "status" });
 const turn = pager(set, "pager");
 const table = scrolling({ "aria-label": t("containers") }, head, body);
 const nothing = el("div", { hidden: true }, empty("containers.empty"));
-const none = el("div", { class: "empty", hidden: true }, el("p", {}, t("containers.unfit")), el("button", { type: "button", onclick: () => fields.empty() }, t("filter.clear")));
+const none = fields.unfit("containers.unfit");
 
 function show() {
   fields.show(now);
@@ -185,7 +190,7 @@ function show() {
 page.append(
   fields,
   choices,
-  el("div", { class: "tools" }, el("label", { class: "beside" }, t("page.size"), size), ...csv(PATH, () => ({ ...filtered(), sort: now.sort, columns: now.columns }))),
+  el("div", { class: "tools" }, el("label", { class: "beside" }, t("page.size"), size), ...csv(PATH, shown)),
   count,
   table,
   nothing,

@@ -17,7 +17,10 @@ const FULL = "raw";
 // ---- Cells
 
 const hostLink = (one) => el("a", { href: `/hosts/${one.id ?? one.host_id}` }, one.host_name);
-const containerLink = (one) => el("span", {}, hostLink(one), " / ", el("a", { href: containerAddress(one.host_id, one.container_name) }, one.container_name));
+function containerLink(one) {
+  const link = el("a", { href: containerAddress(one.host_id, one.container_name) }, one.container_name);
+  return el("span", {}, hostLink(one), " / ", link);
+}
 const word = (value) => value || t("unknown");
 const statusOf = (host) => t(`status.${host.status}`);
 /** A value, or both where it changed. */
@@ -51,13 +54,17 @@ function hostMovers(both, metric) {
 function table(name, count, heads, rows) {
   if (!rows.length) return null;
   const head = titles(heads, (column) => t(`diff.${column}`));
-  const body = rows.map(([first, ...others]) => el("tr", {}, el("th", { scope: "row" }, first), ...others.map((cell) => el("td", {}, cell))));
+  const body = rows.map((cells) => el("tr", {}, ...cells.map((cell, place) => el(place ? "td" : "th", { scope: place ? null : "row" }, cell))));
   const id = `diff-${name.replace(".", "-")}`;
-  const title = el("h3", { id }, t(`diff.${name}`), count === null ? "" : ` (${count > rows.length ? t("diff.some", { shown: rows.length, count }) : number(count)})`);
+  const some = count > rows.length ? t("diff.some", { shown: rows.length, count }) : number(count);
+  const title = el("h3", { id }, t(`diff.${name}`), count === null ? "" : ` (${some})`);
   return el("section", {}, title, scrolling({ "aria-labelledby": id }, head, el("tbody", {}, ...body)));
 }
 
-const METRICS = [["cpu_percentage", percent, (change) => t("diff.points", { change: signed(change) })], ["memory_usage", gib, (change) => `${signed(change)} GiB`]];
+const METRICS = [
+  ["cpu_percentage", percent, (change) => t("diff.points", { change: signed(change) })],
+  ["memory_usage", gib, (change) => `${signed(change)} GiB`],
+];
 
 function movers(of, link, found) {
   return METRICS.map(([metric, words, changed]) => {
@@ -66,16 +73,24 @@ function movers(of, link, found) {
   });
 }
 
+const HOST_HEADS = ["hosts", "status"];
+const CONTAINER_HEADS = ["containers", "status", "image"];
+const then = (one) => [containerLink(one), word(one.from.status), one.from.image ?? "–"];
+const since = (one) => [containerLink(one), word(one.to.status), one.to.image ?? "–"];
+const containerTurn = (one) => [containerLink(one), turn(one.from.status, one.to.status), image(one)];
+const hostTurn = (one) => [hostLink(one), turn(statusOf(one.from), statusOf(one.to))];
+
 function tables(diff, hosts, rows) {
   const some = (part, row) => part.slice(0, rows).map(row);
-  const { appeared, vanished, changed } = diff;
+  const ofHosts = (name, heads, row) => table(`hosts.${name}`, hosts[name].length, heads, some(hosts[name], row));
+  const ofContainers = (name, heads, row) => table(`containers.${name}`, diff[name].count, heads, some(diff[name].containers, row));
   return [
-    table("hosts.appeared", hosts.appeared.length, ["hosts", "status"], some(hosts.appeared, (one) => [hostLink(one), statusOf(one)])),
-    table("hosts.vanished", hosts.vanished.length, ["hosts", "last"], some(hosts.vanished, (one) => [one.host_name, statusOf(one)])),
-    table("hosts.changed", hosts.changed.length, ["hosts", "status"], some(hosts.changed, (one) => [hostLink(one), turn(statusOf(one.from), statusOf(one.to))])),
-    table("containers.appeared", appeared.count, ["containers", "status", "image"], some(appeared.containers, (one) => [containerLink(one), word(one.to.status), one.to.image ?? "–"])),
-    table("containers.vanished", vanished.count, ["containers", "last", "image"], some(vanished.containers, (one) => [containerLink(one), word(one.from.status), one.from.image ?? "–"])),
-    table("containers.changed", changed.count, ["containers", "status", "image"], some(changed.containers, (one) => [containerLink(one), turn(one.from.status, one.to.status), image(one)])),
+    ofHosts("appeared", HOST_HEADS, (one) => [hostLink(one), statusOf(one)]),
+    ofHosts("vanished", ["hosts", "last"], (one) => [one.host_name, statusOf(one)]),
+    ofHosts("changed", HOST_HEADS, hostTurn),
+    ofContainers("appeared", CONTAINER_HEADS, since),
+    ofContainers("vanished", ["containers", "last", "image"], then),
+    ofContainers("changed", CONTAINER_HEADS, containerTurn),
     ...movers("containers", containerLink, (metric) => diff.movers[metric].slice(0, MOVERS)),
     ...movers("hosts", hostLink, (metric) => hostMovers(hosts.both, metric)),
   ].filter(Boolean);
@@ -83,14 +98,21 @@ function tables(diff, hosts, rows) {
 
 // ---- The part of the page
 
+async function find(q) {
+  const hosts = await get("/api/hosts", { q, limit: OFFERS });
+  return hosts.map((one) => ({ kind: "host", label: one.host_name, id: one.id }));
+}
+
+const PARTS = ["appeared", "vanished", "changed"];
+
 /** `choose` is called with what changes in the state. */
 export function difference(choose) {
   const told = el("p", { role: "status" });
   const notes = el("div", { class: "note" });
   const found = el("div", { class: "differences" });
   const more = el("button", { type: "button", hidden: true, onclick: () => choose({ rows: `${MOST}` }) }, t("diff.more", { count: MOST }));
-  const chosen = el("span", { class: "chip", hidden: true }, el("a"), el("button", { type: "button", "aria-label": t("diff.all"), onclick: () => leave() }, "×"));
-  const find = async (q) => (await get("/api/hosts", { q, limit: OFFERS })).map((one) => ({ kind: "host", label: one.host_name, id: one.id }));
+  const away = el("button", { type: "button", "aria-label": t("diff.all"), onclick: leave }, "×");
+  const chosen = el("span", { class: "chip", hidden: true }, el("a"), away);
   const box = suggest(t("diff.search"), find, ({ id }) => choose({ host: `${id}` }));
 
   function leave() {
@@ -107,8 +129,11 @@ export function difference(choose) {
   }
 
   function summary(diff, hosts) {
-    const counts = { hosts_appeared: hosts.appeared.length, hosts_vanished: hosts.vanished.length, hosts_changed: hosts.changed.length, appeared: diff.appeared.count, vanished: diff.vanished.count, changed: diff.changed.count };
-    const changes = Object.entries(counts).filter(([, count]) => count).map(([name, count]) => t(`diff.sum.${name}`, { count }));
+    const counts = [
+      ...PARTS.map((part) => [`hosts_${part}`, hosts[part].length]),
+      ...PARTS.map((part) => [part, diff[part].count]),
+    ];
+    const changes = counts.filter(([, count]) => count).map(([name, count]) => t(`diff.sum.${name}`, { count }));
     const words = changes.length ? changes.join(", ") : t("diff.nothing");
     return t("diff.between", { from: moment(diff.from.at), to: moment(diff.to.at), words });
   }
@@ -148,10 +173,11 @@ export function difference(choose) {
     say(told, summary(diff, hosts));
     notes.replaceChildren(...[diff.from, diff.to].map(noteOf).filter(Boolean).map((words) => el("p", {}, words)));
     found.replaceChildren(...tables(diff, hosts, rows));
-    const parts = [hosts.appeared, hosts.vanished, hosts.changed].map((part) => part.length);
-    more.hidden = rows >= MOST || Math.max(...parts, diff.appeared.count, diff.vanished.count, diff.changed.count) <= rows;
+    const longest = Math.max(...PARTS.flatMap((part) => [hosts[part].length, diff[part].count]));
+    more.hidden = rows >= MOST || longest <= rows;
   }
 
   const title = el("h2", { id: "difference-title" }, t("diff"));
-  return { look, show, node: el("section", { "aria-labelledby": "difference-title" }, title, el("div", { class: "tools" }, box, chosen), told, notes, found, more) };
+  const tools = el("div", { class: "tools" }, box, chosen);
+  return { look, show, node: el("section", { "aria-labelledby": "difference-title" }, title, tools, told, notes, found, more) };
 }

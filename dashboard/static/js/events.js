@@ -6,7 +6,7 @@ import { csv } from "./csv.js";
 import { el, keyed, say } from "./dom.js";
 import { choice, exact, filters, proposals } from "./filters.js";
 import { empty, page } from "./frame.js";
-import { entry } from "./happened.js";
+import { entry, key } from "./happened.js";
 import { FIRST, pager, skipped } from "./paging.js";
 import { picker, span } from "./range.js";
 import { t } from "./words.js";
@@ -64,8 +64,7 @@ function inPlace(work) {
 }
 
 function draw(events, headers) {
-  const keyOf = (event) => [event.host_id, event.at, event.kind, event.engine_type, event.container_name].join("\n");
-  inPlace(() => keyed(list, events, keyOf, entry, () => {}));
+  inPlace(() => keyed(list, events, key, entry, () => {}));
   fields.propose({ container_name: events.map((event) => event.container_name) });
   const before = skipped({ ...now, limit: LIMIT });
   say(count, events.length ? t("events.count", { first: before + 1, last: before + events.length }) : t("events.count.none"));
@@ -91,7 +90,7 @@ const ranges = picker(now, set);
 const count = el("p", { class: "count", role: "status" });
 const turn = pager(set, "events");
 const nothing = el("div", { hidden: true }, empty("fleet.empty"));
-const none = el("div", { class: "empty", hidden: true }, el("p", {}, t("events.unfit")), el("button", { type: "button", onclick: () => fields.empty() }, t("filter.clear")));
+const none = fields.unfit("events.unfit");
 
 function show() {
   fields.show(now);

@@ -128,14 +128,20 @@ export function filters(always, folded, usual, choose) {
   const none = Object.fromEntries(Object.keys(fields).map((name) => [name, usual[name]]));
   const clear = el("button", { type: "button", onclick: empty }, t("filter.clear"));
   const summary = el("summary");
-  const part = el("details", { class: "filters", open: matchMedia("(min-width: 60rem)").matches }, summary, el("div", { class: "tools" }, ...Object.values(folded), clear));
+  const open = matchMedia("(min-width: 60rem)").matches;
+  const tools = el("div", { class: "tools" }, ...Object.values(folded), clear);
+  const part = el("details", { class: "filters", open }, summary, tools);
   const node = el("div", { role: "search" }, ...Object.values(always), part);
   function empty() {
     summary.focus();
     choose(none);
   }
   node.count = (now) => Object.keys(none).filter((name) => `${now[name]}` !== `${none[name]}`).length;
-  node.empty = empty;
+  /** What stands there instead of a list when nothing fits. */
+  node.unfit = (words) => {
+    const press = el("button", { type: "button", onclick: empty }, t("filter.clear"));
+    return el("div", { class: "empty", hidden: true }, el("p", {}, t(words)), press);
+  };
   node.show = (now) => {
     const count = node.count(now);
     say(summary, count ? t("filter.count", { count }) : t("filter"));

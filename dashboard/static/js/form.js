@@ -1,10 +1,9 @@
-// Forms and dialogs: what is typed, what is asked before something is done, and what the server says to it.
+// Forms: what is typed, what the server says to it, and what is there to be copied.
 
 import { el, say } from "./dom.js";
 import { moment, t } from "./words.js";
 
-let made = 0;
-const id = (kind) => `${kind}-${(made += 1)}`;
+let hints = 0;
 
 /** What a Refusal says to somebody who waits for it, with when to try again if it tells. */
 export function refusal(error) {
@@ -15,7 +14,7 @@ export function refusal(error) {
 
 /** A field below its name. */
 export function field(name, input, hint) {
-  const below = hint && el("small", { id: id("hint") }, hint);
+  const below = hint && el("small", { id: `hint-${(hints += 1)}` }, hint);
   if (below) input.setAttribute("aria-describedby", below.id);
   return el("div", { class: "entry" }, el("label", {}, name, input), below);
 }
@@ -41,20 +40,6 @@ export function form(work, go, fields, ...others) {
   return el("form", { method: "post", onsubmit: send }, ...fields, wrong, el("div", { class: "tools" }, el("button", {}, go), ...others));
 }
 
-/** A dialog over the page; closed, it is gone with all that it showed. */
-export function dialog(title, ...children) {
-  const heading = el("h2", { id: id("dialog") }, title);
-  const node = el("dialog", { "aria-labelledby": heading.id, onclose: () => node.remove() }, heading, ...children);
-  document.body.append(node);
-  node.showModal();
-  return node;
-}
-
-/** A button that closes the dialog around it. */
-export function closer(words, attributes = {}) {
-  return el("button", { type: "button", ...attributes, onclick: (event) => event.target.closest("dialog").close() }, words);
-}
-
 /** Copies what a node says; on a page without TLS browsers give nothing but the old way. */
 export async function copy(node) {
   const text = node.textContent;
@@ -69,5 +54,6 @@ export function copied(text, words) {
   const node = el("pre", { tabindex: 0, role: "group", "aria-label": words }, text);
   const done = el("span", { role: "status" });
   const press = async () => say(done, (await copy(node)) ? t("copied") : t("copied.not"));
-  return el("div", {}, node, el("div", { class: "tools" }, el("button", { type: "button", onclick: press, "aria-label": `${t("copy")}: ${words}` }, t("copy")), done));
+  const button = el("button", { type: "button", onclick: press, "aria-label": `${t("copy")}: ${words}` }, t("copy"));
+  return el("div", {}, node, el("div", { class: "tools" }, button, done));
 }

@@ -1,6 +1,7 @@
 // What every page has around it: the line that says how fresh it is, the switches, the keys.
 
 import { ask, token, watch } from "./api.js";
+import { closer, dialog } from "./dialog.js";
 import { el, say } from "./dom.js";
 import { language, moment, t, zone } from "./words.js";
 
@@ -94,11 +95,7 @@ function showKeys() {
   const keys = [["/", "keys.search"], ["?", "keys.show"], ["t", "keys.theme"], ["Esc", "keys.close"]];
   const places = PAGES.map((path, index) => [`${index + 1}`, `keys.${path}`]);
   const rows = [...keys, ...places].map(([key, name]) => [el("dt", {}, el("kbd", {}, key)), el("dd", {}, t(name))]);
-  const close = el("button", { type: "button", autofocus: true, onclick: () => dialog.close() }, t("close"));
-  const title = el("h2", { id: "keys-title" }, t("keys.title"));
-  const dialog = el("dialog", { "aria-labelledby": "keys-title", onclose: () => dialog.remove() }, title, el("dl", {}, ...rows), close);
-  document.body.append(dialog);
-  dialog.showModal();
+  dialog(t("keys.title"), el("dl", {}, ...rows), closer(t("close"), { autofocus: true }));
 }
 
 function pressed(event) {
@@ -121,5 +118,5 @@ addEventListener("keydown", pressed);
 /** What a page says where there is nothing yet, and what to do about it. */
 export function empty(name) {
   const command = `python -m agent --server ${location.origin}`;
-  return el("div", { class: "empty" }, el("p", {}, t(name)), el("pre", {}, command));
+  return el("div", { class: "empty" }, el("p", {}, t(name)), el("pre", { tabindex: 0 }, command));
 }

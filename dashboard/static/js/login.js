@@ -37,7 +37,10 @@ async function signIn() {
 
 // ---- A screen
 
-const shown = el("input", { name: "token", type: "password", autocomplete: "off", spellcheck: "false", required: true, pattern: "\\s*rms_[0-9a-f]{12}_\\S+\\s*", title: t("login.token.form") });
+const shown = el("input", {
+  name: "token", type: "password", autocomplete: "off", spellcheck: "false", required: true,
+  pattern: "\\s*rms_[0-9a-f]{12}_\\S+\\s*", title: t("login.token.form"),
+});
 
 async function keep() {
   const value = shown.value.trim();

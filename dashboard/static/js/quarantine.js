@@ -1,8 +1,9 @@
 // The last reports that were refused for what they are: why, what was in them, and storing one after all.
 
 import { ask, get } from "./api.js";
+import { closer, dialog } from "./dialog.js";
 import { el, keyed, say } from "./dom.js";
-import { closer, copied, dialog, refusal } from "./form.js";
+import { copied, refusal } from "./form.js";
 import { row, titles, within } from "./table.js";
 import { bytes, elsewhere, moment, t } from "./words.js";
 
@@ -23,6 +24,12 @@ const MORE = [
   ["idempotency_key", (one) => one.idempotency_key ?? "–"],
 ];
 
+/** All that is known of one. */
+function told(one) {
+  const all = [...COLUMNS, ...MORE].filter(([, words]) => words);
+  return el("dl", {}, ...all.flatMap(([name, words]) => [el("dt", {}, t(`quarantine.${name}`)), el("dd", {}, words(one))]));
+}
+
 /** The part of the agents' page; `changed` is called when one was stored. */
 export function quarantine(changed) {
   let changes = false;
@@ -33,9 +40,9 @@ export function quarantine(changed) {
   async function view(one) {
     try {
       const whole = await get(`/api/agents/quarantine/${one.id}`);
-      const text = whole.body === null ? el("p", {}, t("quarantine.too-large")) : copied(whole.body, t("quarantine.body"));
-      const told = el("dl", {}, ...[...COLUMNS, ...MORE].filter(([, words]) => words).flatMap(([name, words]) => [el("dt", {}, t(`quarantine.${name}`)), el("dd", {}, words(whole))]));
-      dialog(t("quarantine.report", { id: one.id }), told, text, closer(t("close"), { autofocus: true }));
+      const none = whole.body === null;
+      const text = none ? el("p", {}, t("quarantine.too-large")) : copied(whole.body, t("quarantine.body"));
+      dialog(t("quarantine.report", { id: one.id }), told(whole), text, closer(t("close"), { autofocus: true }));
     } catch (error) {
       say(done, refusal(error));
     }
@@ -53,7 +60,11 @@ export function quarantine(changed) {
   }
 
   function rowOf(one) {
-    const press = (work, name) => el("button", { type: "button", class: name, onclick: () => work(one), "aria-label": `${t(`quarantine.${name}`)}: ${one.host_name ?? one.id}` }, t(`quarantine.${name}`));
+    function press(work, name) {
+      const words = t(`quarantine.${name}`);
+      const label = `${words}: ${one.host_name ?? one.id}`;
+      return el("button", { type: "button", class: name, onclick: () => work(one), "aria-label": label }, words);
+    }
     const does = [press(view, "view"), " ", press(replay, "replay")];
     const made = row(NAMES);
     made.children[NAMES.indexOf("does")].append(...does);
@@ -68,7 +79,8 @@ export function quarantine(changed) {
 
   const head = titles(NAMES, (name) => t(`quarantine.${name}`));
   const table = within("quarantine-title", head, body);
-  const node = el("section", { "aria-labelledby": "quarantine-title" }, el("h2", { id: "quarantine-title" }, t("quarantine")), none, table, done);
+  const title = el("h2", { id: "quarantine-title" }, t("quarantine"));
+  const node = el("section", { "aria-labelledby": "quarantine-title" }, title, none, table, done);
   node.draw = (refused, may) => {
     changes = may;
     none.hidden = refused.length > 0;

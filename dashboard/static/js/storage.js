@@ -26,7 +26,8 @@ const daysKept = (table) => settings?.[KEPT[table.name]]?.value ?? null;
 
 /** A bar beside its number, which says the same. */
 function bar() {
-  return svg("svg", { class: "bar", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("rect", { height: 8 }));
+  const attributes = { class: "bar", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" };
+  return svg("svg", attributes, svg("rect", { height: 8 }));
 }
 
 function drawBar(node, share, kind = "") {
@@ -44,26 +45,39 @@ const signed = (value) => `${value < 0 ? "−" : "+"}${bytes(Math.abs(value))}`;
 function until(storage) {
   if (storage.limit_bytes === null) return ["–", t("storage.no-limit")];
   if (storage.days_until_limit === null) return [t("storage.never"), t("storage.never.beside")];
-  const at = new Date(Date.parse(storage.measured_at) + storage.days_until_limit * DAY_MS);
-  return [t("storage.days", { count: storage.days_until_limit < 10 ? storage.days_until_limit : Math.round(storage.days_until_limit) }), el("span", {}, t("storage.until.beside"), " ", time(at.toISOString()))];
+  const days = storage.days_until_limit;
+  const at = new Date(Date.parse(storage.measured_at) + days * DAY_MS);
+  const count = days < 10 ? days : Math.round(days);
+  return [t("storage.days", { count }), el("span", {}, t("storage.until.beside"), " ", time(at.toISOString()))];
+}
+
+function used({ used_bytes: size, limit_bytes: limit }) {
+  const share = limit && size / limit;
+  const beside = limit === null ? t("storage.no-limit") : t("storage.of", { share: percent(share * 100), limit: bytes(limit) });
+  return { name: "used", value: bytes(size), beside, share };
+}
+
+function guard({ guard: kind }) {
+  const mark = ["over", "exhausted"].includes(kind) ? "▲ " : "";
+  const value = mark + t(`storage.guard.${kind}`);
+  return { name: "guard", value, beside: t(`storage.guard.${kind}.beside`), kind };
 }
 
 function drawSums(storage) {
-  const share = storage.limit_bytes && storage.used_bytes / storage.limit_bytes;
   const [left, when] = until(storage);
-  const limit = storage.limit_bytes === null ? t("storage.no-limit") : t("storage.of", { share: percent(share * 100), limit: bytes(storage.limit_bytes) });
   const cards = [
-    { name: "used", value: bytes(storage.used_bytes), beside: limit, share },
+    used(storage),
     { name: "growth", value: signed(storage.growth_bytes_per_day), beside: t("storage.growth.beside") },
     { name: "until", value: left, beside: when },
-    { name: "guard", value: `${{ over: "▲ ", exhausted: "▲ " }[storage.guard] ?? ""}${t(`storage.guard.${storage.guard}`)}`, beside: t(`storage.guard.${storage.guard}.beside`), kind: storage.guard },
+    guard(storage),
   ];
   keyed(sums, cards, (card) => card.name, cardOf, drawCard);
   measured.replaceChildren(t("storage.measured"), " ", time(storage.measured_at));
 }
 
 function cardOf(card) {
-  return el("div", { class: "card" }, el("dt", {}, t(`storage.${card.name}`)), el("dd", {}, el("b"), el("small"), card.name === "used" ? bar() : null));
+  const inside = [el("b"), el("small"), card.name === "used" ? bar() : null];
+  return el("div", { class: "card" }, el("dt", {}, t(`storage.${card.name}`)), el("dd", {}, ...inside));
 }
 
 function drawCard(node, card) {
@@ -89,17 +103,29 @@ function growing(table, days) {
   return Math.min(days, Math.max(kept - age, 0));
 }
 
+function expectedIn(days, storage) {
+  const grown = storage.tables.map((table) => table.growth_bytes_per_day * growing(table, days));
+  return { days, size: Math.max(grown.reduce((sum, one) => sum + one, storage.used_bytes), 0) };
+}
+
+function aheadOf({ days }) {
+  const share = el("td", {}, bar(), el("span"));
+  return el("tr", {}, el("th", { scope: "row" }, t("storage.days", { count: days })), el("td", { class: "size" }), share);
+}
+
+function shareWords(size, limit) {
+  if (limit === null) return "";
+  return size > limit ? `▲ ${t("storage.over")}` : t("storage.of.limit", { share: percent((size / limit) * 100) });
+}
+
 function drawAhead(storage) {
-  const expected = AHEAD_DAYS.map((days) => ({
-    days,
-    size: Math.max(storage.used_bytes + storage.tables.reduce((sum, table) => sum + table.growth_bytes_per_day * growing(table, days), 0), 0),
-  }));
-  const most = storage.limit_bytes ?? Math.max(...expected.map(({ size }) => size), 1);
-  keyed(ahead, expected, ({ days }) => days, ({ days }) => el("tr", {}, el("th", { scope: "row" }, t("storage.days", { count: days })), el("td", { class: "size" }), el("td", {}, bar(), el("span"))), (row, { size }) => {
-    const over = storage.limit_bytes !== null && size > storage.limit_bytes;
+  const limit = storage.limit_bytes;
+  const expected = AHEAD_DAYS.map((days) => expectedIn(days, storage));
+  const most = limit ?? Math.max(...expected.map(({ size }) => size), 1);
+  keyed(ahead, expected, ({ days }) => days, aheadOf, (row, { size }) => {
     say(row.children[1], bytes(size));
-    drawBar(row.querySelector("svg"), size / most, over ? "high" : "");
-    say(row.lastChild.lastChild, storage.limit_bytes === null ? "" : over ? `▲ ${t("storage.over")}` : t("storage.of.limit", { share: percent((size / storage.limit_bytes) * 100) }));
+    drawBar(row.querySelector("svg"), size / most, limit !== null && size > limit ? "high" : "");
+    say(row.lastChild.lastChild, shareWords(size, limit));
   });
   say(howAhead, settings ? t("storage.ahead.kept") : t("storage.ahead.on"));
 }

@@ -24,6 +24,12 @@ const pageOf = ({ host, container }) => host && (container ? containerAddress(ho
 
 // ---- What can be chosen
 
+const hostOffer = (one) => ({ kind: "host", label: one.host_name, of: `${one.id}` });
+
+function containerOffer({ host_id: id, host_name: host, container_name: name }) {
+  return { kind: "container", label: `${host} / ${name}`, of: `${id}/${name}` };
+}
+
 /** Hosts and containers by a part of their name; `host/part` means containers of that host. */
 async function find(text) {
   const cut = text.indexOf("/");
@@ -34,10 +40,7 @@ async function find(text) {
     within ? get("/api/containers", within) : [],
   ];
   const [hosts, containers, inside] = await Promise.all(asked);
-  const offers = [
-    ...hosts.map((one) => ({ kind: "host", label: one.host_name, of: `${one.id}` })),
-    ...[...inside, ...containers].map((one) => ({ kind: "container", label: `${one.host_name} / ${one.container_name}`, of: `${one.host_id}/${one.container_name}` })),
-  ];
+  const offers = [...hosts.map(hostOffer), ...[...inside, ...containers].map(containerOffer)];
   return [...new Map(offers.map((offer) => [offer.of, offer])).values()];
 }
 
@@ -85,9 +88,12 @@ export function together(choose) {
   const caption = el("figcaption");
   const body = el("tbody");
   const head = titles(["name", "avg", "min", "max"], (column) => t(`compare.${column}`));
-  const figure = el("figure", {}, caption, node, scrolling({ "aria-label": t("compare.values") }, head, body));
-  const inputs = Object.keys(METRICS).map((metric) => el("input", { type: "radio", name: "metric", value: metric, onchange: () => choose({ metric }) }));
-  const metrics = el("fieldset", { class: "choice" }, el("legend", {}, t("compare.metric")), ...inputs.map((input) => el("label", {}, input, t(`compare.${input.value}`))));
+  const values = scrolling({ "aria-label": t("compare.values") }, head, body);
+  const figure = el("figure", {}, caption, node, values);
+  const radio = (metric) => el("input", { type: "radio", name: "metric", value: metric, onchange: () => choose({ metric }) });
+  const inputs = Object.keys(METRICS).map(radio);
+  const labels = inputs.map((input) => el("label", {}, input, t(`compare.${input.value}`)));
+  const metrics = el("fieldset", { class: "choice" }, el("legend", {}, t("compare.metric")), ...labels);
 
   function warn(words) {
     say(told, words);
@@ -118,12 +124,12 @@ export function together(choose) {
 
   function drawValues(lines, metric) {
     const [, words] = METRICS[metric];
-    body.replaceChildren(
-      ...lines.map((one, index) => {
-        const cells = one.history ? sums(one.history.points, metric).map((value) => el("td", {}, words(value))) : [el("td", { colspan: 3 }, t("compare.unknown"))];
-        return el("tr", {}, el("th", { scope: "row" }, swatch(index), label(one)), ...cells);
-      }),
-    );
+    const cellsOf = ({ history }) => {
+      if (!history) return [el("td", { colspan: 3 }, t("compare.unknown"))];
+      return sums(history.points, metric).map((value) => el("td", {}, words(value)));
+    };
+    const rowOf = (one, index) => el("tr", {}, el("th", { scope: "row" }, swatch(index), label(one)), ...cellsOf(one));
+    body.replaceChildren(...lines.map(rowOf));
   }
 
   function zoomed(moments) {
@@ -152,10 +158,12 @@ export function together(choose) {
     say(caption, t(`chart.${metric}`));
     node.setAttribute("aria-label", t("compare.chart", { metric: t(`chart.${metric}`), names: lines.map(label).join(", ") }));
     drawValues(lines, metric);
-    const series = lines.map((one) => ({ name: plain(label(one)), columns: columns(one.history?.points ?? [], metric, one.history?.step ?? "raw") }));
+    const pointsOf = ({ history }) => columns(history?.points ?? [], metric, history?.step ?? "raw");
+    const series = lines.map((one) => ({ name: plain(label(one)), columns: pointsOf(one) }));
     await chart(node, { series, unit: METRICS[metric][0], span: ends, zoomed, legend: false });
   }
 
   const title = el("h2", { id: "together-title" }, t("compare.together"));
-  return { look, show, node: el("section", { "aria-labelledby": "together-title" }, title, el("div", { class: "tools" }, box, metrics), told, chips, hint, figure) };
+  const tools = el("div", { class: "tools" }, box, metrics);
+  return { look, show, node: el("section", { "aria-labelledby": "together-title" }, title, tools, told, chips, hint, figure) };
 }

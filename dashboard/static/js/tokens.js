@@ -1,8 +1,9 @@
 // The tokens: which there are, making one, another secret for one, and the end of one.
 
 import { ask } from "./api.js";
+import { closer, dialog } from "./dialog.js";
 import { el, keyed, say } from "./dom.js";
-import { closer, copied, dialog, field, form } from "./form.js";
+import { copied, field, form } from "./form.js";
 import { row, titles, within } from "./table.js";
 import { ago, elsewhere, moment, t } from "./words.js";
 
@@ -39,13 +40,16 @@ function previous(token) {
 /** A text as one word of a shell, whatever is in it. */
 const word = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
+const INSTALL = "python3 -m venv .venv && .venv/bin/pip install -r agent/requirements.txt";
+
 /** What starts an agent; the secret is in the environment: what is in arguments every user of the machine sees. */
 function commands(secret) {
   const server = word(location.origin);
+  const token = `AGENT_TOKEN=${word(secret)}`;
   return [
-    ["tokens.start.python", `AGENT_TOKEN=${word(secret)} python -m agent --server ${server}`],
-    ["tokens.start.install", `python3 -m venv .venv && .venv/bin/pip install -r agent/requirements.txt && AGENT_TOKEN=${word(secret)} .venv/bin/python -m agent --server ${server}`],
-    ["tokens.start.docker", `AGENT_SERVER=${server} AGENT_TOKEN=${word(secret)} docker compose -f agent/compose.yaml up -d --build`],
+    ["tokens.start.python", `${token} python -m agent --server ${server}`],
+    ["tokens.start.install", `${INSTALL} && ${token} .venv/bin/python -m agent --server ${server}`],
+    ["tokens.start.docker", `AGENT_SERVER=${server} ${token} docker compose -f agent/compose.yaml up -d --build`],
   ];
 }
 
@@ -56,7 +60,9 @@ function showSecret(made) {
     read: () => [el("p", {}, t("tokens.use.read"))],
     admin: () => [el("p", {}, t("tokens.use.admin"))],
   }[made.scope]();
-  const secret = dialog(t("tokens.secret", { name: made.name }), el("p", { class: "wrong" }, `▲ ${t("tokens.once")}`), copied(made.token, t("tokens.token")), ...use, closer(t("tokens.kept"), { autofocus: true }));
+  const once = el("p", { class: "wrong" }, `▲ ${t("tokens.once")}`);
+  const kept = closer(t("tokens.kept"), { autofocus: true });
+  const secret = dialog(t("tokens.secret", { name: made.name }), once, copied(made.token, t("tokens.token")), ...use, kept);
   secret.addEventListener("cancel", (event) => event.preventDefault()); // Esc would lose what is shown once
 }
 
@@ -85,7 +91,8 @@ export function tokens(state, choose, changed) {
 
   function create() {
     const name = el("input", { name: "name", required: true, maxlength: 255, autocomplete: "off", autofocus: true });
-    const choice = (kind, values) => el("select", { name: kind, onchange: fit }, ...values.map((value) => el("option", { value }, t(`tokens.${kind}.${value}`))));
+    const option = (kind) => (value) => el("option", { value }, t(`tokens.${kind}.${value}`));
+    const choice = (kind, values) => el("select", { name: kind, onchange: fit }, ...values.map(option(kind)));
     const [scope, binding] = [choice("scope", SCOPES), choice("binding", BINDINGS)];
     const host = el("input", { name: "host_name", maxlength: 255, autocomplete: "off" });
     const days = el("input", { name: "days", type: "number", min: 1, max: 3_650, step: 1 });
@@ -97,12 +104,14 @@ export function tokens(state, choose, changed) {
       host.required = !named.hidden;
     }
     const work = async () => {
-      const ingest = scope.value === "ingest" ? { binding: binding.value, ...(named.hidden ? {} : { host_name: host.value }) } : {};
-      const expires = days.value ? { expires_in_days: Number(days.value) } : {};
-      const { data } = await ask("POST", "/api/tokens", {}, { body: { name: name.value, scope: scope.value, ...ingest, ...expires } });
-      showSecret(data);
+      const body = { name: name.value, scope: scope.value };
+      if (!bound.hidden) body.binding = binding.value;
+      if (!named.hidden) body.host_name = host.value;
+      if (days.value) body.expires_in_days = Number(days.value);
+      showSecret((await ask("POST", "/api/tokens", {}, { body })).data);
     };
-    asking(t("tokens.new"), t("tokens.create"), work, [field(t("tokens.name"), name), field(t("tokens.scope"), scope), bound, named, field(t("tokens.days"), days, t("tokens.days.hint"))]);
+    const whose = [field(t("tokens.name"), name), field(t("tokens.scope"), scope), bound, named];
+    asking(t("tokens.new"), t("tokens.create"), work, [...whose, field(t("tokens.days"), days, t("tokens.days.hint"))]);
     fit();
   }
 
@@ -112,7 +121,8 @@ export function tokens(state, choose, changed) {
       const { data } = await ask("POST", `/api/tokens/${token.id}/rotate`, {}, { body: { overlap_hours: Number(hours.value) } });
       showSecret(data);
     };
-    asking(t("tokens.rotate.title", { name: token.name }), t("tokens.rotate"), work, [field(t("tokens.overlap"), hours, t("tokens.overlap.hint"))]);
+    const overlap = field(t("tokens.overlap"), hours, t("tokens.overlap.hint"));
+    asking(t("tokens.rotate.title", { name: token.name }), t("tokens.rotate"), work, [overlap]);
   }
 
   function revoke(token) {
@@ -120,12 +130,16 @@ export function tokens(state, choose, changed) {
       await ask("DELETE", `/api/tokens/${token.id}`);
       say(done, `✓ ${t("tokens.revoked", { name: token.name })}`);
     };
-    const opened = asking(t("tokens.revoke.title", { name: token.name }), t("tokens.revoke"), work, [el("p", {}, t(`tokens.revoke.${token.scope}`))]);
+    const told = el("p", {}, t(`tokens.revoke.${token.scope}`));
+    const opened = asking(t("tokens.revoke.title", { name: token.name }), t("tokens.revoke"), work, [told]);
     opened.querySelector('button[type="button"]').focus(); // what cannot be taken back is not what Enter does
   }
 
   function rowOf(token) {
-    const press = (name, work) => el("button", { type: "button", onclick: () => work(token), "aria-label": `${t(`tokens.${name}`)}: ${token.name}` }, t(`tokens.${name}`));
+    function press(name, work) {
+      const words = t(`tokens.${name}`);
+      return el("button", { type: "button", onclick: () => work(token), "aria-label": `${words}: ${token.name}` }, words);
+    }
     const does = [press("rotate", rotate), " ", press("revoke", revoke)];
     const made = row(NAMES);
     made.children[NAMES.indexOf("does")].append(...does);

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.dashboard import CONTAINERS, GONE, HOSTS, NO_ANSWER, Console, Fleet, one
+from tests.dashboard import CONTAINERS, GONE, HOSTS, NO_ANSWER, Console, Fleet, faults, one
 from tests.service import report
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
@@ -32,9 +32,37 @@ def test_a_cell_says_what_its_colour_says(page: Page) -> None:
     cell = page.get_by_role("list", name="All hosts").get_by_role("link").first
     expect(cell).to_have_text("×")  # noqa: RUF001 - the sign of what is offline
     expect(cell).to_have_attribute("title", re.compile(rf"{GONE}: offline, CPU [\d.]+ %, memory [\d.]+ %"))
+
+
+STATES = {
+    "well-1": (["running", "running"], "", "2 of 2 containers running"),
+    "partly-1": (["running", "restarting", "exited"], "◐", "1 of 3 containers running"),
+    "idle-1": (["exited", "restarting"], "○", "none of 2 containers running"),
+    "bare-1": ([], "", "no containers"),
+}
+
+
+def test_the_state_of_a_cell_is_that_of_its_containers_too(page: Page, fleet: Fleet) -> None:
+    for host, (states, _, _) in STATES.items():
+        fleet.service.post(report(host, *[{"container_name": f"c-{n}", "status": s} for n, s in enumerate(states)]))
+    page.goto("/")
     page.get_by_label("state", exact=True).check()
     expect(page).to_have_url(re.compile(r"/\?by=state$"))
-    expect(page.locator(".grid a[data-kind=online]")).to_have_count(len(HOSTS))
+    expect(page.locator("p.legend")).to_contain_text("× offline, ○ no container runs, ◐ some containers do not run")  # noqa: RUF001
+    colours = {}
+    for host, (_, sign, words) in STATES.items():
+        cell = page.get_by_role("link", name=f"{host}: online, {words}, CPU")
+        expect(cell).to_have_text(sign)
+        expect(cell).to_have_attribute("title", re.compile(f"^{host}: online, {words}, CPU"))
+        colours[host] = cell.evaluate("(cell) => getComputedStyle(cell).backgroundColor")
+    assert colours["well-1"] == colours["bare-1"]
+    assert len(set(colours.values())) == 3
+    assert faults(page) == []
+    page.get_by_label("CPU", exact=True).check()
+    expect(page.locator("p.legend")).to_contain_text("! at 90 % or more")
+    for host in STATES:
+        [found] = fleet.service.data("/api/hosts", host_name=host)
+        fleet.service.client.delete(f"/api/hosts/{found['id']}")
 
 
 def test_sorts_filters_and_remembers_it_in_the_address(page: Page) -> None:

@@ -12,31 +12,48 @@ export const COLOURS = ["cpu_percentage", "memory_percentage", "state"];
 
 const band = (value) => (value === null ? "none" : BANDS.filter((edge) => value >= edge).length);
 
-function kindOf(host, by) {
-  if (host.status === "offline") return "offline";
-  return by === "state" ? "online" : band(host[by]);
+/** How a host and its containers are; what is not `running` has ended, restarts or is paused. */
+function stateOf({ status, containers_count: count, containers_running: running }) {
+  if (status === "offline" || running === count) return status;
+  return running ? "partly" : "idle";
 }
 
-function sign(host, by, roomy) {
-  if (host.status === "offline") return "×";
-  const value = by === "state" ? null : host[by];
+function kindOf(host, by) {
+  if (by === "state" || host.status === "offline") return stateOf(host);
+  return `${band(host[by])}`;
+}
+
+const SIGNS = { offline: "×", idle: "○", partly: "◐" };
+
+/** What a cell says for those who do not tell its colour; `!` is the last band where there is no room for a number. */
+function sign(host, kind, by, roomy) {
+  if (kind in SIGNS) return SIGNS[kind];
+  const value = host[by] ?? null;
   if (roomy && value !== null) return number(value);
   return value >= BANDS.at(-1) ? "!" : "";
 }
 
+function containersWords({ containers_count: count, containers_running: running }) {
+  return count ? t(running ? "grid.running" : "grid.idle", { running, count }) : t("grid.bare");
+}
+
 function words(host) {
-  const memory = `${t("memory")} ${percent(host.memory_percentage)}`;
-  return `${host.host_name}: ${t(`status.${host.status}`)}, CPU ${percent(host.cpu_percentage)}, ${memory}`;
+  const load = [`CPU ${percent(host.cpu_percentage)}`, `${t("memory")} ${percent(host.memory_percentage)}`];
+  const containers = host.status === "online" ? [containersWords(host)] : [];
+  return `${host.host_name}: ${[t(`status.${host.status}`), ...containers, ...load].join(", ")}`;
 }
 
 const cellOf = (host) => el("li", {}, el("a", { href: `/hosts/${host.id}`, tabindex: -1 }));
 
 function drawCell(link, host, by, roomy) {
-  const kind = `${kindOf(host, by)}`;
+  const kind = kindOf(host, by);
   const title = words(host);
   if (link.dataset.kind !== kind) link.dataset.kind = kind;
-  if (link.title !== title) link.title = title;
-  say(link, sign(host, by, roomy));
+  if (link.title !== title) {
+    link.title = title;
+    link.ariaLabel = title;
+  }
+  say(link, sign(host, kind, by, roomy));
 }
 
 /** Arrow keys move through the grid: one stop for the Tab key, not a thousand. */
@@ -61,7 +78,7 @@ export function grid(choose) {
   const labels = inputs.map((input) => el("label", {}, input, t(`by.${input.value}`)));
   const choice = el("fieldset", { class: "choice" }, el("legend", {}, t("by")), ...labels);
   const title = el("h2", { id: "grid-title" }, t("grid"));
-  const legend = el("p", { class: "legend" }, t("grid.legend"));
+  const legend = el("p", { class: "legend" });
   const node = el("section", { "aria-labelledby": "grid-title" }, title, choice, cells, legend);
 
   /** Draws all hosts, or of the same ones those that changed. */
@@ -73,6 +90,7 @@ export function grid(choose) {
       return;
     }
     inputs.forEach((input) => (input.checked = input.value === by));
+    say(legend, t(by === "state" ? "grid.legend.state" : "grid.legend"));
     cells.dataset.roomy = roomy;
     const all = [...hosts.values()].sort((one, other) => compare(one.host_name, other.host_name));
     keyed(cells, all, (host) => host.id, cellOf, draw);

@@ -3,7 +3,8 @@
 import * as address from "./address.js";
 import { every, get, token, whole } from "./api.js";
 import { el, keyed, say } from "./dom.js";
-import { empty, page } from "./frame.js";
+import { empty } from "./empty.js";
+import { page } from "./frame.js";
 import { quarantine } from "./quarantine.js";
 import { heads, ordered, orderOf, row, within } from "./table.js";
 import { tokens } from "./tokens.js";
@@ -95,7 +96,7 @@ function drawAgents() {
   head.show(NAMES, now.sort);
   keyed(body, shown, (agent) => agent.host_id, rowOf, drawRow);
   say(count, t("agents.count", { shown: shown.length, count: agents.length }));
-  nothing.hidden = agents.length > 0;
+  nothing.show(agents.length === 0);
   some.hidden = agents.length === 0;
 }
 
@@ -162,7 +163,7 @@ const which = el(
   ...["", "with", "without"].map((value) => el("option", { value, selected: now.token === value }, t(`agents.tokens.${value || "all"}`))),
 );
 const only = el("input", { type: "checkbox", checked: now.wrong !== "", onchange: () => set({ wrong: only.checked ? "1" : "" }) });
-const nothing = el("div", { hidden: true }, empty("agents.empty"));
+const nothing = empty("agents.empty");
 const some = el(
   "div",
   { hidden: true },

@@ -4,8 +4,9 @@ import * as address from "./address.js";
 import { ask, every } from "./api.js";
 import { csv } from "./csv.js";
 import { el, keyed, say } from "./dom.js";
+import { empty } from "./empty.js";
 import { choice, exact, filters, proposals, search, tags } from "./filters.js";
-import { empty, page } from "./frame.js";
+import { page } from "./frame.js";
 import { containerAddress } from "./happened.js";
 import { FIRST, pager, skipped } from "./paging.js";
 import { heads, orderOf, row, scrolling } from "./table.js";
@@ -137,7 +138,7 @@ function draw(rows, headers) {
   turn.show(now, headers);
   const bare = fields.count(now) === 0 && !now.cursor;
   table.hidden = rows.length === 0;
-  nothing.hidden = rows.length > 0 || !bare;
+  nothing.show(rows.length === 0 && bare);
   none.hidden = rows.length > 0 || bare;
 }
 
@@ -177,7 +178,7 @@ const size = el("select", { onchange: () => set({ limit: size.value }) }, ...SIZ
 const count = el("p", { class: "count", role: "status" });
 const turn = pager(set, "pager");
 const table = scrolling({ "aria-label": t("containers") }, head, body);
-const nothing = el("div", { hidden: true }, empty("containers.empty"));
+const nothing = empty("containers.empty");
 const none = fields.unfit("containers.unfit");
 
 function show() {

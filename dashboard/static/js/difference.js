@@ -2,6 +2,7 @@
 
 import { get, Refusal } from "./api.js";
 import { el, say } from "./dom.js";
+import { empty } from "./empty.js";
 import { containerAddress } from "./happened.js";
 import { span } from "./range.js";
 import { suggest } from "./suggest.js";
@@ -110,6 +111,7 @@ export function difference(choose) {
   const told = el("p", { role: "status" });
   const notes = el("div", { class: "note" });
   const found = el("div", { class: "differences" });
+  const nothing = empty("compare.empty");
   const more = el("button", { type: "button", hidden: true, onclick: () => choose({ rows: `${MOST}` }) }, t("diff.more", { count: MOST }));
   const away = el("button", { type: "button", "aria-label": t("diff.all"), onclick: leave }, "×");
   const chosen = el("span", { class: "chip", hidden: true }, el("a"), away);
@@ -159,9 +161,11 @@ export function difference(choose) {
     try {
       const [diff, before, after] = await ask(now);
       draw(now, diff, hostParts(before, after));
+      drawNothing(!now.from && !now.host && !before.length && !after.length);
       if (now.host && after[0]) say(chosen.firstChild, after[0].host_name);
     } catch (error) {
       if (!(error instanceof Refusal) || ![404, 422].includes(error.status)) throw error;
+      drawNothing(false);
       found.replaceChildren();
       notes.replaceChildren();
       say(told, error.message);
@@ -177,7 +181,13 @@ export function difference(choose) {
     more.hidden = rows >= MOST || longest <= rows;
   }
 
+  /** Of a server that knows no host there is nothing to compare, whatever the span. */
+  function drawNothing(bare) {
+    nothing.show(bare);
+    told.hidden = notes.hidden = bare;
+  }
+
   const title = el("h2", { id: "difference-title" }, t("diff"));
   const tools = el("div", { class: "tools" }, box, chosen);
-  return { look, show, node: el("section", { "aria-labelledby": "difference-title" }, title, tools, told, notes, found, more) };
+  return { look, show, node: el("section", { "aria-labelledby": "difference-title" }, title, tools, nothing, told, notes, found, more) };
 }

@@ -4,8 +4,9 @@ import * as address from "./address.js";
 import { ask, every } from "./api.js";
 import { csv } from "./csv.js";
 import { el, keyed, say } from "./dom.js";
+import { empty } from "./empty.js";
 import { choice, exact, filters, proposals } from "./filters.js";
-import { empty, page } from "./frame.js";
+import { page } from "./frame.js";
 import { entry, key } from "./happened.js";
 import { FIRST, pager, skipped } from "./paging.js";
 import { picker, span } from "./range.js";
@@ -40,6 +41,7 @@ async function lookAround() {
   const { host_name } = await proposals();
   fields.propose({ host_name });
   never = host_name.length === 0;
+  drawNothing();
 }
 
 function set(changes) {
@@ -53,7 +55,9 @@ function set(changes) {
 // ---- The list
 
 const list = el("ol", { class: "happened", id: "events" });
-let never = false;
+// Whether the list is empty, and whether it must be; null until it is known.
+let bare = null;
+let never = null;
 
 /** Draws so that what is read stays where it is, though newer entries come above it. */
 function inPlace(work) {
@@ -69,8 +73,15 @@ function draw(events, headers) {
   const before = skipped({ ...now, limit: LIMIT });
   say(count, events.length ? t("events.count", { first: before + 1, last: before + events.length }) : t("events.count.none"));
   turn.show(now, headers);
-  nothing.hidden = events.length > 0 || !never;
-  none.hidden = events.length > 0 || never;
+  bare = events.length === 0;
+  drawNothing();
+}
+
+/** What stands there instead of a list: where there is no host at all, no filter is to blame. */
+function drawNothing() {
+  if (bare === null || never === null) return;
+  nothing.show(bare && never);
+  none.hidden = !bare || never;
   none.lastChild.hidden = fields.count(now) === 0;
 }
 
@@ -89,7 +100,7 @@ const fields = filters(
 const ranges = picker(now, set);
 const count = el("p", { class: "count", role: "status" });
 const turn = pager(set, "events");
-const nothing = el("div", { hidden: true }, empty("fleet.empty"));
+const nothing = empty("events.empty");
 const none = fields.unfit("events.unfit");
 
 function show() {

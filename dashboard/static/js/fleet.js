@@ -3,7 +3,8 @@
 import * as address from "./address.js";
 import { every, get } from "./api.js";
 import { el, keyed, say } from "./dom.js";
-import { empty, page } from "./frame.js";
+import { empty } from "./empty.js";
+import { page } from "./frame.js";
 import { COLOURS, grid } from "./grid.js";
 import { entry, key } from "./happened.js";
 import { draw, spark } from "./spark.js";
@@ -139,7 +140,7 @@ function drawEvents(events) {
 
 function drawAll(changed) {
   if (!totals) return; // nothing has been seen yet
-  nothing.hidden = hosts.size > 0;
+  nothing.show(hosts.size === 0);
   all.hidden = hosts.size === 0;
   totalled.draw(totals, trends.get("fleet"));
   cells.draw(hosts, now.by, changed);
@@ -173,7 +174,7 @@ const status = el(
 const totalled = sums();
 const cells = grid(set);
 const table = scrolling({ "aria-label": t("list") }, head, body);
-const nothing = el("section", { hidden: true }, empty("fleet.empty"));
+const nothing = empty("fleet.empty");
 
 function section(name, words, ...children) {
   return el("section", { "aria-labelledby": `${name}-title` }, el("h2", { id: `${name}-title` }, t(words)), ...children);

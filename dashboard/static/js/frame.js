@@ -114,9 +114,3 @@ function pressed(event) {
 }
 
 addEventListener("keydown", pressed);
-
-/** What a page says where there is nothing yet, and what to do about it. */
-export function empty(name) {
-  const command = `python -m agent --server ${location.origin}`;
-  return el("div", { class: "empty" }, el("p", {}, t(name)), el("pre", { tabindex: 0 }, command));
-}

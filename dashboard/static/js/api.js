@@ -2,6 +2,7 @@
 
 const TOKEN = "resource-monitor-token";
 const UNTIL = `${TOKEN}-until`;
+const ROLE = `${TOKEN}-role`;
 
 /** An answer other than success, or none at all (`status` 0); `after`: the seconds that it asks to wait, else 0. */
 export class Refusal extends Error {
@@ -16,11 +17,15 @@ export class Refusal extends Error {
 /** A sign-in lasts as long as the tab; a wall screen's read token as long as the browser. */
 export const token = {
   get: () => sessionStorage.getItem(TOKEN) ?? localStorage.getItem(TOKEN),
-  signedIn(value, seconds) {
+  /** Keeps what a sign-in was answered. */
+  signedIn({ access_token: value, expires_in: seconds, role }) {
     sessionStorage.setItem(TOKEN, value);
     sessionStorage.setItem(UNTIL, Date.now() + seconds * 1000);
+    sessionStorage.setItem(ROLE, role);
   },
-  signedOut: () => [TOKEN, UNTIL].forEach((name) => sessionStorage.removeItem(name)),
+  /** `admin` or `viewer` of whoever has signed in, `read` of a screen, null of nobody. */
+  role: () => (sessionStorage.getItem(TOKEN) ? sessionStorage.getItem(ROLE) : token.get() && "read"),
+  signedOut: () => [TOKEN, UNTIL, ROLE].forEach((name) => sessionStorage.removeItem(name)),
   keep: (value) => localStorage.setItem(TOKEN, value),
   forget() {
     token.signedOut();
@@ -55,7 +60,7 @@ async function renewed() {
   const answer = await send("POST", "/api/login/refresh");
   const envelope = await answer.json().catch(() => null);
   if (answer.ok && envelope) {
-    token.signedIn(envelope.data.access_token, envelope.data.expires_in);
+    token.signedIn(envelope.data);
     return true;
   }
   // Nobody is signed in, or nobody can be; while the server is in trouble that is not known, and nobody is sent away.

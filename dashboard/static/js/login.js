@@ -26,7 +26,7 @@ async function signIn() {
   const body = { user: user.value, password: password.value };
   try {
     const { data } = await ask("POST", "/api/login", {}, { body, lead: false });
-    token.signedIn(data.access_token, data.expires_in);
+    token.signedIn(data);
   } catch (error) {
     password.focus();
     password.select();

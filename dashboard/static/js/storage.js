@@ -1,6 +1,6 @@
 // What the database takes: how large it is and may become, how long what is kept, and what each table holds.
 
-import { every, get } from "./api.js";
+import { every, get, token } from "./api.js";
 import { el, keyed, say, svg } from "./dom.js";
 import { page } from "./frame.js";
 import { titles, within } from "./table.js";
@@ -174,15 +174,17 @@ function drawTables(storage) {
 
 // ---- The page
 
-/** The settings are asked for once: they change with a start of the server alone. */
+let asked = null;
+
+/** The settings are asked for once, as they change with a start of the server alone, and not by whom they are refused. */
 async function lookAtSettings() {
+  if (["viewer", "read"].includes(token.role())) return;
   settings = (await get("/config").catch(() => null))?.monitoring ?? null;
 }
 
-const asked = lookAtSettings();
-
 async function look() {
   const storage = await get("/api/storage");
+  asked ??= lookAtSettings(); // only now is it known who looks
   await asked;
   drawSums(storage);
   drawAhead(storage);

@@ -94,6 +94,9 @@ function theme() {
   return found;
 }
 
+/** Whether a finger is what points: it scrolls the page, and zooms once the chart's button Zoom was pressed. */
+export const touched = matchMedia("(pointer: coarse)").matches;
+
 const SERIES = Array.from({ length: 8 }, (_, index) => `--series-${index + 1}`);
 
 function layout(colours, unit, span) {
@@ -107,7 +110,7 @@ function layout(colours, unit, span) {
     hovermode: "x unified",
     hoverlabel: { bgcolor: colours.card, bordercolor: colours.line, font: { color: colours.text }, namelength: 60 },
     legend: { orientation: "h", y: 1.12 },
-    dragmode: "zoom",
+    dragmode: touched ? false : "zoom",
     xaxis: { ...axis, type: "date", range: span.map((at) => new Date(at)) },
     yaxis: { ...axis, title: { text: unit }, rangemode: "tozero", fixedrange: true },
   };

@@ -2,7 +2,7 @@
 
 import * as address from "./address.js";
 import { every, get } from "./api.js";
-import { chart, columns, plain, stepOf } from "./chart.js";
+import { chart, columns, plain, stepOf, touched } from "./chart.js";
 import { el, say } from "./dom.js";
 import { what } from "./happened.js";
 import { picker, span } from "./range.js";
@@ -39,11 +39,15 @@ export function past(whose) {
 
   async function draw(history, events, asked) {
     const marks = events.map((event) => ({ at: event.at, words: plain([event.container_name, what(event)].filter(Boolean).join(": ")) }));
-    say(note, history.points.length ? t("chart.step", { step: history.step, count: history.points.length }) : t("chart.empty"));
+    say(note, history.points.length ? drawn(history) : t("chart.empty"));
     for (const [index, [metric, unit]] of METRICS.entries()) {
       const series = [{ name: t("chart.avg"), columns: columns(history.points, metric, history.step), band: stepOf(history.step) > 0 }];
       await chart(figures[index].node, { series, events: marks, unit, span: asked, zoomed });
     }
+  }
+
+  function drawn({ step, points }) {
+    return `${t("chart.step", { step, count: points.length })}. ${t(touched ? "chart.zoom.touch" : "chart.zoom")}`;
   }
 
   function zoomed(moments) {

@@ -36,11 +36,22 @@ def test_shows_an_hour_with_band_and_events(page: Page, fleet: Fleet) -> None:
     page.goto(f"/hosts/{id_of(fleet, 'web-1')}")
     expect(page.locator("h1")).to_have_text("web-1")
     traces = {trace["name"]: trace for trace in shown(page)}
-    assert set(traces) == {"greatest", "least", "average", "events"}
+    assert set(traces) == {"greatest", "least to greatest", "average", "events"}
     assert MINUTES - 2 <= len(traces["average"]["y"]) <= MINUTES + 1
     assert all(20 <= value <= 60 for value in traces["average"]["y"])
     assert len(traces["events"]["x"]) >= 1
     expect(page.locator(".facts")).to_contain_text("8 / 16")
+
+
+def test_the_legend_names_the_band_once_a_chart(page: Page, fleet: Fleet) -> None:
+    page.goto(f"/hosts/{id_of(fleet, 'web-1')}")
+    for place in range(2):
+        legend = page.locator(".chart").nth(place).locator(".legendtext")
+        expect(legend).to_have_text(["least to greatest", "average", "events"])
+    page.locator(f"{CHART} >> .nsewdrag").hover(position={"x": 200, "y": 60})
+    hovered = page.locator(f"{CHART} >> .hoverlayer .legendtext")
+    expect(hovered).to_have_count(3)
+    assert {words.partition(" : ")[0] for words in hovered.all_text_contents()} == {"least", "greatest", "average"}
 
 
 def test_a_gap_is_a_hole_in_the_line(page: Page, fleet: Fleet) -> None:

@@ -124,11 +124,12 @@ function lines(series, colours, unit) {
     const line = { color: colour, width: 1.75, dash: DASHES[index % DASHES.length] };
     const average = { ...common, y: shown.avg, name, marker: { color: colour, size: 5 }, line, hovertemplate: `%{y:.1f} ${unit}` };
     if (!band) return [average];
-    const edge = { ...common, mode: "lines", line: { width: 0 }, showlegend: false, hovertemplate: `%{y:.1f} ${unit}` };
+    const edge = { ...common, mode: "lines", line: { width: 0 }, showlegend: false, legendgroup: `${name} band`, hovertemplate: `%{y:.1f} ${unit}` };
     const fill = colour.replace("rgb(", "rgba(").replace(")", ", 0.2)");
     return [
       { ...edge, y: shown.max, name: t("chart.max") },
-      { ...edge, y: shown.min, name: t("chart.min"), fill: "tonexty", fillcolor: fill },
+      // In the legend it stands for the whole band, beside the pointer for its lower edge.
+      { ...edge, y: shown.min, name: t("chart.band"), showlegend: true, fill: "tonexty", fillcolor: fill, hovertemplate: `${edge.hovertemplate}<extra>${t("chart.min")}</extra>` },
       average,
     ];
   });

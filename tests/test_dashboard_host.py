@@ -122,3 +122,23 @@ def test_a_span_that_ends_before_it_begins_is_refused_in_words(page: Page, fleet
     message = page.get_by_label("to", exact=True).evaluate("input => input.validationMessage")
     assert message == "The second moment should be after the first one."
     assert "from=" not in page.url
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("from=yesterday&to=2026-01-02T00:00:00Z", "does not name the two moments"),
+        ("from=2026-01-02T00:00:00Z", "does not name the two moments"),
+        ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "does not end after it begins"),
+        ("range=constructor", "a span that this page does not have"),
+    ],
+)
+def test_a_span_in_the_address_that_is_none_is_said_so(page: Page, fleet: Fleet, query: str, words: str) -> None:
+    page.goto(f"/hosts/{id_of(fleet, 'web-1')}?{query}")
+    told = page.locator(".picker .warning")
+    expect(told).to_contain_text(words)
+    expect(told).to_contain_text("Shown instead: 1 h up to now.")
+    assert len(shown(page)[0]["x"]) > MINUTES / 2
+    expect(page.get_by_role("button", name="1 h", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="6 h").click()
+    expect(told).to_be_hidden()

@@ -5,7 +5,7 @@ import { every } from "./api.js";
 import { difference } from "./difference.js";
 import { el } from "./dom.js";
 import { page } from "./frame.js";
-import { picker } from "./range.js";
+import { moments, picker } from "./range.js";
 import { together } from "./together.js";
 import { t } from "./words.js";
 
@@ -20,7 +20,7 @@ const parts = [together(set), difference(set)];
 async function look() {
   // Two moments of the past stay what they were; a span up to now goes on.
   const asked = JSON.stringify(now);
-  if (now.from && asked === seen) return;
+  if (moments(now) && asked === seen) return;
   await Promise.all(parts.map((part) => part.look(now)));
   seen = asked;
 }

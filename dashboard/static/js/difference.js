@@ -4,7 +4,7 @@ import { get, Refusal } from "./api.js";
 import { el, say } from "./dom.js";
 import { empty } from "./empty.js";
 import { containerAddress } from "./happened.js";
-import { span } from "./range.js";
+import { moments, span } from "./range.js";
 import { suggest } from "./suggest.js";
 import { scrolling, titles } from "./table.js";
 import { gib, moment, number, percent, t } from "./words.js";
@@ -148,7 +148,7 @@ export function difference(choose) {
   async function ask(now) {
     // Up to now by the server's clock, not by this one.
     const [from, to] = span(now).map((at) => new Date(at).toISOString());
-    const until = now.from ? to : null;
+    const until = moments(now) ? to : null;
     const of = { host_id: now.host, limit: HOSTS };
     return Promise.all([
       get("/api/diff", { from, to: until, host_id: now.host, limit: Math.min(Number(now.rows) || 1, MOST) }),

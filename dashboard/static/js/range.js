@@ -1,16 +1,33 @@
 // Which part of the past a page shows: a span up to now, or two moments of one's own.
 
-import { el } from "./dom.js";
+import { el, say } from "./dom.js";
 import { t } from "./words.js";
 
 export const SPANS_S = { "1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000, "1y": 31_536_000 };
 
-/** The two moments in ms that a state (`range`, or `from` and `to`) means. */
-export function span({ range, from, to }) {
-  const own = [from, to].map(Date.parse);
-  if (own[0] < own[1]) return own;
+// Browsers make a moment of many a word; an address has ISO 8601.
+const ISO = /^\d{4}-\d\d-\d\d([T ].*)?$/;
+const parsed = (text) => (ISO.test(text) ? Date.parse(text) : NaN);
+const named = (range) => (Object.hasOwn(SPANS_S, range) ? range : "1h");
+
+/** The two moments of its own that a state names (`from` and `to`); null if there are none that make a span. */
+export function moments({ from, to }) {
+  const ends = [from, to].map(parsed);
+  return ends[0] < ends[1] ? ends : null;
+}
+
+/** The two moments in ms that a state means: its own, or those of its `range` up to now. */
+export function span(state) {
   const now = Date.now();
-  return [now - (SPANS_S[range] ?? SPANS_S["1h"]) * 1000, now];
+  return moments(state) ?? [now - SPANS_S[named(state.range)] * 1000, now];
+}
+
+/** Why another span is shown than the address names, and which; an empty text if it is the same. */
+function instead(state) {
+  const { range, from, to } = state;
+  if (moments(state)) return "";
+  const wrong = from || to ? ([from, to].map(parsed).some(Number.isNaN) ? "moments" : "order") : range !== named(range) && "range";
+  return wrong ? `${t(`range.wrong.${wrong}`)} ${t("range.instead", { range: t(`range.${named(range)}`) })}` : "";
 }
 
 /** A moment as an input of the browser takes it: in the viewer's zone, without its name. */
@@ -33,11 +50,14 @@ export function picker(state, choose) {
   const buttons = Object.keys(SPANS_S).map((range) =>
     el("button", { type: "button", "data-range": range, onclick: () => choose({ range, from: "", to: "" }) }, t(`range.${range}`)),
   );
-  node.append(...buttons, from, to, el("button", { type: "button", onclick: own }, t("range.show")));
+  const note = el("p", { class: "warning", role: "status" });
+  node.append(...buttons, from, to, el("button", { type: "button", onclick: own }, t("range.show")), note);
   node.show = (now) => {
     const [first, last] = span(now);
-    buttons.forEach((button) => button.setAttribute("aria-pressed", !now.from && button.dataset.range === now.range));
+    buttons.forEach((button) => button.setAttribute("aria-pressed", !moments(now) && button.dataset.range === named(now.range)));
     [from.value, to.value] = [local(first), local(last)];
+    say(note, instead(now));
+    note.hidden = !note.textContent;
   };
   node.show(state);
   return node;

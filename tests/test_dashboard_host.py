@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.dashboard import CONTAINERS, GONE, MINUTES, Console, Fleet
+from tests.dashboard import CONTAINERS, GONE, MINUTES, Console, Fleet, opened
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
 CHART = ".chart >> nth=0"
@@ -142,3 +142,10 @@ def test_a_span_in_the_address_that_is_none_is_said_so(page: Page, fleet: Fleet,
     expect(page.get_by_role("button", name="1 h", exact=True)).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="6 h").click()
     expect(told).to_be_hidden()
+
+
+@pytest.mark.parametrize(("locale", "words"), [("en-US", "of 1 hour. Drag"), ("ko-KR", "1시간 단위")])
+def test_a_step_is_in_the_readers_language(browser: Browser, console: Console, locale: str, words: str) -> None:
+    with opened(browser, console, locale=locale) as page:
+        page.goto("/hosts/1?range=30d")
+        expect(page.locator(".note").first).to_contain_text(words)

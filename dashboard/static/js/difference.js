@@ -7,7 +7,7 @@ import { containerAddress } from "./happened.js";
 import { moments, span } from "./range.js";
 import { suggest } from "./suggest.js";
 import { scrolling, titles } from "./table.js";
-import { gib, moment, number, percent, t } from "./words.js";
+import { gib, lengthOf, moment, number, percent, t } from "./words.js";
 
 const HOSTS = 10_000;
 const OFFERS = 8;
@@ -142,7 +142,7 @@ export function difference(choose) {
 
   function noteOf(side) {
     if (side.resolution === null) return t("diff.unknown", { time: moment(side.at) });
-    return side.resolution === FULL ? null : t("diff.coarse", { time: moment(side.at), step: side.resolution });
+    return side.resolution === FULL ? null : t("diff.coarse", { time: moment(side.at), step: lengthOf(side.resolution) });
   }
 
   async function ask(now) {

@@ -6,7 +6,7 @@ import { chart, columns, plain, stepOf, touched } from "./chart.js";
 import { el, say } from "./dom.js";
 import { what } from "./happened.js";
 import { picker, span } from "./range.js";
-import { t } from "./words.js";
+import { lengthOf, t } from "./words.js";
 
 const USUAL = { range: "1h", from: "", to: "" };
 const METRICS = [["cpu_percentage", "%"], ["memory_usage", "GiB"]];
@@ -47,7 +47,8 @@ export function past(whose) {
   }
 
   function drawn({ step, points }) {
-    return `${t("chart.step", { step, count: points.length })}. ${t(touched ? "chart.zoom.touch" : "chart.zoom")}`;
+    const words = stepOf(step) ? t("chart.step", { step: lengthOf(step), count: points.length }) : t("chart.raw", { count: points.length });
+    return `${words}. ${t(touched ? "chart.zoom.touch" : "chart.zoom")}`;
   }
 
   function zoomed(moments) {

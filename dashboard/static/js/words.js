@@ -60,6 +60,15 @@ export function lasting(seconds) {
   return parts.slice(first, first + 2).map(([unit, count]) => style(unit, count)).join(" ");
 }
 
+const STEPS = { s: "second", m: "minute", h: "hour", d: "day" };
+
+/** The length of a step as the API writes it (`10m`), in words. */
+export function lengthOf(step) {
+  const unit = STEPS[step.at(-1)];
+  if (!unit) return step;
+  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "long" }).format(Number.parseInt(step, 10));
+}
+
 const MOMENT = { dateStyle: "medium", timeStyle: "medium" };
 const here = new Intl.DateTimeFormat(language, MOMENT);
 const there = new Intl.DateTimeFormat(language, { ...MOMENT, timeZone: serverZone });

@@ -130,6 +130,21 @@ def test_paper_has_the_content_alone(page: Page) -> None:
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 35, 44)"
 
 
+@pytest.mark.parametrize("path", ["/hosts/1", "/compare", "/events"])
+def test_paper_tells_the_span_and_when_it_was_looked_at(page: Page, path: str) -> None:
+    page.goto(f"{path}?range=24h")
+    expect(page.locator("#state")).to_contain_text("last updated")
+    told = page.locator(".paper")
+    for line in told.all():
+        expect(line).to_be_hidden()
+    page.emulate_media(media="print")
+    expect(told.first).to_have_text(re.compile(r"From (.* 20\d\d, .*) to (.* 20\d\d, .*)"))
+    expect(told.last).to_have_text(re.compile(r"up to date: .* 20\d\d, .*"))
+    for line in told.all():
+        expect(line).to_be_visible()
+    expect(page.locator(".picker button").first).to_be_hidden()
+
+
 def test_an_empty_server_says_what_to_do(browser: Browser, sqlite: Service) -> None:
     with opened(browser, Console(sqlite.url)) as page:
         page.goto("/")

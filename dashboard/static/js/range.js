@@ -1,7 +1,8 @@
 // Which part of the past a page shows: a span up to now, or two moments of one's own.
 
+import { watch } from "./api.js";
 import { el, say } from "./dom.js";
-import { t } from "./words.js";
+import { moment, t } from "./words.js";
 
 export const SPANS_S = { "1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000, "1y": 31_536_000 };
 
@@ -51,14 +52,23 @@ export function picker(state, choose) {
     el("button", { type: "button", "data-range": range, onclick: () => choose({ range, from: "", to: "" }) }, t(`range.${range}`)),
   );
   const note = el("p", { class: "warning", role: "status" });
-  node.append(...buttons, from, to, el("button", { type: "button", onclick: own }, t("range.show")), note);
+  const printed = el("p", { class: "paper" });
+  node.append(...buttons, from, to, el("button", { type: "button", onclick: own }, t("range.show")), note, printed);
+  let shown = state;
+  const print = () => {
+    const [first, last] = span(shown).map((at) => moment(new Date(at).toISOString()));
+    say(printed, t("paper.span", { from: first, to: last }));
+  };
   node.show = (now) => {
+    shown = now;
     const [first, last] = span(now);
     buttons.forEach((button) => button.setAttribute("aria-pressed", !moments(now) && button.dataset.range === named(now.range)));
     [from.value, to.value] = [local(first), local(last)];
     say(note, instead(now));
     note.hidden = !note.textContent;
+    print();
   };
   node.show(state);
+  watch(print); // a span up to now goes on with the data
   return node;
 }

@@ -125,6 +125,27 @@ def test_a_read_token_keeps_a_wall_screen_and_leads_nowhere_else(page: Page, sta
     expect(other.locator("#state")).to_have_attribute("data-state", "live")
 
 
+def test_a_wall_screen_whose_token_was_revoked_is_told_why(page: Page, staff: Guarded) -> None:
+    secret = staff.token("--scope", "read", "--name", "old wall")
+    page.goto("/login?next=%2Fevents")
+    expect(page.get_by_text("no longer accepted")).to_have_count(0)
+    page.get_by_label("Read token").fill(secret)
+    page.get_by_role("button", name="Keep the token").click()
+    expect(page.locator("#state")).to_have_attribute("data-state", "live")
+    revoked = staff.service.client.delete(f"/api/tokens/{secret.split('_')[1]}", headers=bearer(staff.admin))
+    assert revoked.status_code == 204
+    expect(page).to_have_url("/login?next=%2Fevents&why=token")
+    expect(page.locator(".warning")).to_contain_text("The token that this browser has kept is no longer accepted")
+
+
+def test_whose_sign_in_was_ended_elsewhere_is_told_so(page: Page) -> None:
+    at(page, "/events")
+    page.context.clear_cookies()
+    page.evaluate(f"sessionStorage.setItem('{TOKEN}', 'none')")
+    expect(page).to_have_url("/login?next=%2Fevents&why=over")
+    expect(page.locator(".warning")).to_have_text("The sign-in has ended. Sign in again.")
+
+
 def test_a_token_that_is_unknown_is_not_kept(page: Page) -> None:
     page.goto("/login")
     page.get_by_label("Read token").fill("rms_0123456789ab_nothing")

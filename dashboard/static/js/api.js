@@ -69,21 +69,22 @@ async function renewed() {
   return false;
 }
 
-/** Leads to the page that signs people in, and from there back to here. */
-export function signIn() {
+/** Leads to the page that signs people in, and from there back to here; `why` ("token", "over"): what ended, if anything did. */
+export function signIn(why) {
   if (location.pathname === "/login") return;
-  location.replace(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+  location.replace(address("/login", { next: location.pathname + location.search, why }));
 }
 
 /** `lead: false`: whoever asks makes something of a 401 themselves. */
 async function answered(method, address, options) {
   if (options?.lead === false) return send(method, address, options);
+  const before = token.get();
   // Not only once it is refused: where a token is not asked for, one that expired is none, and an admin nobody.
   if (token.over()) await refresh();
   let answer = await send(method, address, options);
   if (answer.status !== 401) return answer;
   if ((await refresh()) || token.get()) answer = await send(method, address, options);
-  if (answer.status === 401) signIn();
+  if (answer.status === 401) signIn(token.get() ? "token" : before && "over");
   return answer;
 }
 

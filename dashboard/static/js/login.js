@@ -4,7 +4,7 @@ import { ask, every, get, token } from "./api.js";
 import { el } from "./dom.js";
 import { field, form } from "./form.js";
 import { page } from "./frame.js";
-import { t } from "./words.js";
+import { known, t } from "./words.js";
 
 const LOOK_S = 30;
 
@@ -53,7 +53,9 @@ async function keep() {
 // ---- The page
 
 const open = el("p", { class: "empty", hidden: true }, t("login.open"), " ", el("a", { href: "/" }, t("login.fleet")));
+const why = `login.why.${new URLSearchParams(location.search).get("why")}`;
 page.append(
+  known(why) ? el("p", { class: "warning", role: "status" }, t(why)) : "",
   open,
   el("section", { class: "card sign-in", "aria-labelledby": "person-title" }, el("h2", { id: "person-title" }, t("login.person")),
     form(signIn, t("page.login"), [field(t("login.user"), user), field(t("login.password"), password)])),

@@ -167,6 +167,21 @@ def test_a_wrong_password_is_said_and_too_many_say_when_to_try_again(page: Page,
     assert kept(page) == []
 
 
+def test_what_the_server_refuses_is_said_in_korean(browser: Browser, console: Console) -> None:
+    console.tolerated.update({404, 422})
+    with opened(browser, console, locale="ko-KR") as page:
+        page.goto("/login?next=%2Fhosts%2F999")
+        page.get_by_label("이름", exact=True).fill("ann")
+        page.get_by_label("비밀번호", exact=True).fill("wrong")
+        page.get_by_role("button", name="로그인").click()
+        expect(page.get_by_role("alert").first).to_have_text("이름이나 비밀번호가 틀렸습니다")
+        page.get_by_label("비밀번호", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="로그인").click()
+        expect(page.locator("#state")).to_contain_text("그런 호스트가 없습니다")
+        page.goto("/events?cursor=nothing")
+        expect(page.locator("#state")).to_contain_text("값이 규칙에 맞지 않습니다(cursor: not one of this list")
+
+
 def test_signing_out_ends_the_session_and_takes_the_token(page: Page) -> None:
     at(page, "/storage")
     [jwt] = [text for text in kept(page) if text.startswith("eyJ")]

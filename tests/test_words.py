@@ -1,5 +1,6 @@
 """What the project says of itself is what it is."""
 
+import json
 import re
 import subprocess
 from functools import lru_cache
@@ -197,3 +198,26 @@ def test_folders_of_one_machine_are_recognised(text: str) -> None:
 def test_no_file_names_a_folder_of_one_machine() -> None:
     texts = {path: path.read_text("utf-8", errors="replace") for path in files()}
     assert [f"{path.name}: {hit[0]}" for path, text in texts.items() for hit in MACHINE.finditer(text)] == []
+
+
+def page_words(language: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads((ROOT / f"dashboard/static/words/{language}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_pages_have_all_their_words_in_both_languages() -> None:
+    english, korean = page_words("en"), page_words("ko")
+    assert english.keys() == korean.keys()
+    places = re.compile(r"\{\w+\}")
+    told = {name for name in english if name.startswith("told.")}
+    assert not [
+        name for name in english.keys() - told if {*places.findall(english[name])} != {*places.findall(korean[name])}
+    ]
+
+
+def test_what_the_pages_translate_is_what_the_server_says() -> None:
+    told = {name.removeprefix("told.") for name in page_words("ko") if name.startswith("told.")}
+    assert set(Code) - told == {Code.OK, Code.PARTIAL}
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "routers").glob("*.py"))
+    assert not [sentence for sentence in told - set(Code) if f'"{sentence}"' not in source]
+    assert "{message}" in page_words("ko")["told.VALIDATION"]

@@ -1,5 +1,7 @@
 // Asks this server's API: envelopes in, data out. Knows the token of whoever looks, and looks again at a pace.
 
+import { told } from "./words.js";
+
 const TOKEN = "resource-monitor-token";
 const UNTIL = `${TOKEN}-until`;
 const ROLE = `${TOKEN}-role`;
@@ -115,7 +117,8 @@ export function cursor(headers) {
 
 function refusal(answer, envelope) {
   const after = Number(answer.headers.get("Retry-After")) || 0;
-  return new Refusal(answer.status, envelope?.resultCode ?? "UNKNOWN", envelope?.resultMessage ?? answer.statusText, after);
+  const code = envelope?.resultCode ?? "UNKNOWN";
+  return new Refusal(answer.status, code, told(code, envelope?.resultMessage ?? answer.statusText), after);
 }
 
 /** What is at a path. */

@@ -5,14 +5,14 @@ import { closer, dialog } from "./dialog.js";
 import { el, keyed, say } from "./dom.js";
 import { copied, refusal } from "./form.js";
 import { row, titles, within } from "./table.js";
-import { bytes, elsewhere, moment, t } from "./words.js";
+import { bytes, elsewhere, moment, t, told } from "./words.js";
 
 const COLUMNS = [
   ["received_at", (one) => moment(one.received_at)],
   ["host_name", (one) => one.host_name ?? t("unknown")],
   ["does", null],
   ["code", (one) => one.code],
-  ["message", (one) => one.message],
+  ["message", (one) => told(one.code, one.message)],
   ["size", (one) => bytes(one.size)],
   ["replayed_at", (one) => (one.replayed_at ? `✓ ${moment(one.replayed_at)}` : "–")],
 ];
@@ -25,7 +25,7 @@ const MORE = [
 ];
 
 /** All that is known of one. */
-function told(one) {
+function known(one) {
   const all = [...COLUMNS, ...MORE].filter(([, words]) => words);
   return el("dl", {}, ...all.flatMap(([name, words]) => [el("dt", {}, t(`quarantine.${name}`)), el("dd", {}, words(one))]));
 }
@@ -42,7 +42,7 @@ export function quarantine(changed) {
       const whole = await get(`/api/agents/quarantine/${one.id}`);
       const none = whole.body === null;
       const text = none ? el("p", {}, t("quarantine.too-large")) : copied(whole.body, t("quarantine.body"));
-      dialog(t("quarantine.report", { id: one.id }), told(whole), text, closer(t("close"), { autofocus: true }));
+      dialog(t("quarantine.report", { id: one.id }), known(whole), text, closer(t("close"), { autofocus: true }));
     } catch (error) {
       say(done, refusal(error));
     }

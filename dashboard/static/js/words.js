@@ -16,6 +16,12 @@ export function t(name, given = {}) {
 /** Whether there is a text of that name. */
 export const known = (name) => name in words;
 
+/** What the server says in a refusal, in the page's language: by its sentence, else by its code; else as it is. */
+export function told(code, message) {
+  const name = [`told.${message}`, `told.${code}`].find(known);
+  return name ? t(name, { message }) : message;
+}
+
 const numbers = new Map();
 
 /** A number in the page's language; a dash for one that nobody knows. */

@@ -53,6 +53,7 @@ def test_no_script_stands_in_a_page(page: Page, path: str) -> None:
 
 def test_keys_lead_to_pages_and_to_the_search(page: Page) -> None:
     page.goto("/")
+    expect(page.get_by_role("button", name="Keys")).to_be_visible()
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog", name="Keys")
     expect(dialog).to_contain_text("search")

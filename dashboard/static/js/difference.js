@@ -161,7 +161,7 @@ export function difference(choose) {
     try {
       const [diff, before, after] = await ask(now);
       draw(now, diff, hostParts(before, after));
-      drawNothing(!now.from && !now.host && !before.length && !after.length);
+      drawNothing(!moments(now) && !now.host && !before.length && !after.length);
       if (now.host && after[0]) say(chosen.firstChild, after[0].host_name);
     } catch (error) {
       if (!(error instanceof Refusal) || ![404, 422].includes(error.status)) throw error;

@@ -25,10 +25,9 @@ import pytest
 from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper, PositionProvider
 from mutmut.mutation.mutators import mutation_operators, operator_arg_removal, operator_string
 
-from tests.mutation_plan import LIBRARIES, PLAN, Pass, prepared
+from tests.mutation_plan import LIBRARIES, OURS, PLAN, Pass, prepared
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = {"config", "database", "model", "services", "routers", "utils", "main", "commands", "manage", "logger", "tests"}
 EXPLAINED = ROOT / "docs" / "mutation.md"
 PROCESSES = 2
 TIMEOUT_S = 90

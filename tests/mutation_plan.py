@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from tests.servers import MariaDb
 
+# What a forked process imports anew.
+OURS = {"config", "database", "model", "services", "routers", "utils", "main", "commands", "manage", "logger", "tests"}
 LIBRARIES = (
     "_hypothesis_pytestplugin",
     "alembic.command",

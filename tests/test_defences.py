@@ -1,12 +1,11 @@
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
+from tests.defence_runs import ROOT, without
 from tests.defence_table import TABLE, Change
 
-ROOT = Path(__file__).resolve().parent.parent
 DEFINED = re.compile(r"^def (test_\w+)", re.MULTILINE)
 # A test that is named after a row of the threat table: test_t06_..., test_f32_t29_...
 NAMED = re.compile(r"::test_([tf])0*(\d+)_")
@@ -30,6 +29,13 @@ CHANGES = [pytest.param(change, id=f"{entry.row}-{change.path}") for entry in TA
 def test_what_is_to_be_taken_out_stands_there_once(change: Change) -> None:
     assert (ROOT / change.path).read_text(encoding="utf-8").count(change.old) == 1
     assert change.old != change.new
+
+
+def test_what_is_left_is_still_python() -> None:
+    """Code that cannot be imported would turn any test red."""
+    for entry in TABLE:
+        for path in {change.path for change in entry.changes if change.path.endswith(".py")}:
+            compile(without(entry, path), path, "exec")
 
 
 def test_every_test_of_a_row_has_a_defence_that_turns_it_red() -> None:

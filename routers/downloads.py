@@ -4,7 +4,6 @@ A handler asks for `Wanted`; where it is not None, `download` answers with what 
 """
 
 import logging
-import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Annotated, TypeVar
@@ -19,6 +18,7 @@ from model.queries import Paged
 from routers.answers import JSON, Found
 from routers.deps import state_of
 from routers.forms import FORMS, Form, Row
+from routers.headers import best
 from utils.utils import moment
 
 logger = logging.getLogger(__name__)
@@ -27,30 +27,15 @@ T = TypeVar("T")
 
 # Rows of one read, and of one piece that is sent: each piece keeps all other requests waiting while it is made.
 PAGE, PIECE = 1_000, 250
-_QUALITY = re.compile(r";\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*(?:;|$)", re.IGNORECASE)
 
 
 async def _wanted(request: Request) -> type[Form] | None:
     """The form that `Accept` likes best, None for JSON: so is whatever it does not tell apart."""
-    ranges = dict(map(_range, ",".join(request.headers.getlist("accept")).split(",")))
     forms: dict[str, type[Form] | None] = {JSON: None, **{form.media_type: form for form in FORMS}}
-    return forms[max(forms, key=lambda media_type: _liking(ranges, media_type))]
+    return forms[best(request.scope, forms)]
 
 
 Wanted = Annotated[type[Form] | None, Depends(_wanted)]
-
-
-def _range(text: str) -> tuple[str, float]:
-    """A media range and how much it is liked, from 0 to 1."""
-    quality = _QUALITY.search(text)
-    return text.partition(";")[0].strip().lower(), float(quality[1]) if quality else 1.0
-
-
-def _liking(ranges: dict[str, float], media_type: str) -> tuple[float, bool]:
-    """What the closest range says, and whether that is the type by its name."""
-    kind = media_type.partition("/")[0]
-    found = next((name for name in (media_type, f"{kind}/*", "*/*") if name in ranges), None)
-    return (ranges[found], found == media_type) if found and ranges[found] else (0.0, False)
 
 
 async def download(request: Request, form: Form, name: str, pieces: AsyncIterator[Sequence[Row]]) -> Response:

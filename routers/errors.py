@@ -19,6 +19,7 @@ from routers.answers import refusal
 from routers.audits import actor
 from routers.clients import peer_of, principal_of
 from routers.deps import state_of
+from routers.pages import NoPage, missing, wanted
 from services.access import needed
 from utils.networks import network_of
 
@@ -112,9 +113,11 @@ def _audit_refusal(request: Request, failure: Failure, peer: str, suppressed: in
 
 
 async def on_failure(request: Request, failure: Exception) -> Response:
-    """A Failure knows all it needs."""
+    """A Failure knows all it needs; where there is no page, a browser gets one that says so."""
     assert isinstance(failure, Failure)  # noqa: S101 - narrows the type for the checker
     log_refusal(request, failure)
+    if isinstance(failure, NoPage) and wanted(request.scope):
+        return missing(request, state_of(request)["settings"], failure)
     return refusal(failure)
 
 
@@ -122,6 +125,8 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     """What the router itself refuses."""
     assert isinstance(error, HTTPException)  # noqa: S101 - narrows the type for the checker
     code, message = _BY_STATUS.get(error.status_code, (Code.BAD_REQUEST, "malformed request"))
+    if code is Code.NOT_FOUND:
+        return await on_failure(request, NoPage(code, message))
     headers = {"Allow": _allowed(request)} if code is Code.METHOD_NOT_ALLOWED else {}
     return await on_failure(request, Failure(code, message, headers=headers))
 

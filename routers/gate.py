@@ -18,6 +18,7 @@ from routers.clients import PRINCIPAL, host_of, peer_of, principal_of
 from routers.deps import State, state_of
 from routers.errors import on_failure
 from routers.headers import text, values
+from routers.pages import wanted
 from routers.writes import written
 from services.access import ASSETS, Principal, authenticate, covers, from_here, may_report, needed, signed_in
 from utils.networks import network_of
@@ -88,7 +89,7 @@ def _principal(scope: Scope, state: State) -> Principal | None:
 
 def _check(scope: Scope, state: State, principal: Principal | None) -> None:
     need = needed(scope["method"], scope["path"], page="text/html" in text(scope, b"accept"))
-    if need == "nothing":
+    if need == "nothing" or _nowhere(scope, state):
         return
     if principal is None:
         if not values(scope, b"authorization"):
@@ -98,6 +99,11 @@ def _check(scope: Scope, state: State, principal: Principal | None) -> None:
         raise _unauthorized("this token is not known, or no more", ' error="invalid_token"')
     if not covers(principal.scope, need):
         raise Failure(Code.FORBIDDEN, f"this takes a token of the scope {need}")
+
+
+def _nowhere(scope: Scope, state: State) -> bool:
+    """A browser at an address that no route has: it is told so by a page without data, signed in or not."""
+    return wanted(scope) and not state["methods_of"](scope["path"])
 
 
 def _unauthorized(message: str, error: str = "") -> Failure:

@@ -14,10 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from config.config import Settings
 from logger import event, request_id
 from model.envelope import Code, Failure
-from routers.answers import refusal
 from routers.clients import Proxies, host_of, peer_of
-from routers.errors import Bugs, log_refusal
+from routers.errors import Bugs, on_failure
 from routers.headers import values
+from routers.pages import NoPage
 from routers.protocol import MAX_HEADER_BYTES, MAX_HEADERS, MAX_LINE_BYTES, REFUSED, malformed, too_large
 from services.access import INTAKE
 
@@ -59,9 +59,9 @@ class Edge:
 
     async def _answer(self, scope: Scope, exchange: "_Exchange") -> None:
         _rooted(scope)
-        if failure := _refused(scope) or self._misled(scope):
-            log_refusal(Request(scope), failure)
-            await refusal(failure)(scope, exchange.receive, exchange.send)
+        if failure := _refused(scope) or self._misled(scope) or _unreadable(scope):
+            answer = await on_failure(Request(scope), failure)
+            await answer(scope, exchange.receive, exchange.send)
         else:
             await self._app(scope, exchange.receive, exchange.send)
 
@@ -159,9 +159,13 @@ def _refused(scope: Scope) -> Failure | None:
     ambiguous = hosts > 1 or (hosts == 0 and not old) or (old and values(scope, b"transfer-encoding"))
     if ambiguous or scope["http_version"] not in ("1.0", "1.1"):
         return malformed()
-    if not (_is_utf8(scope["query_string"]) and _is_utf8(scope.get("raw_path") or b"")):
-        return Failure(Code.BAD_REQUEST, "the address is not UTF-8")
     return None
+
+
+def _unreadable(scope: Scope) -> Failure | None:
+    if _is_utf8(scope["query_string"]) and _is_utf8(scope.get("raw_path") or b""):
+        return None
+    return NoPage(Code.BAD_REQUEST, "the address is not UTF-8")
 
 
 def _is_utf8(raw: bytes) -> bool:

@@ -6,6 +6,7 @@ A shell has no data: what it shows it asks of the API, with the token or sign-in
 import asyncio
 import gzip
 import json
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import cache
@@ -16,12 +17,14 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.types import Scope
 
 from config.config import Settings
 from model.envelope import Code, Failure
+from routers.answers import JSON
 from routers.deps import Config
 from routers.docs import DASHBOARD, POLICY
-from routers.headers import takes_gzip, text
+from routers.headers import best, takes_gzip, text
 
 router = APIRouter(include_in_schema=False)
 PLACES = {
@@ -39,19 +42,43 @@ PAGES = {
     "container": "/hosts/{host_id}/containers/{name:path}",
     "login": "/login",
 }
+NUMBER = re.compile("[0-9]+")
+HTML = "text/html"
 LANGUAGES, THEMES = ("en", "ko"), ("light", "dark")
 # A file's name has its version in it: whoever has it need never ask again (RFC 8246).
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
-def shell(request: Request, settings: Settings, page: str) -> HTMLResponse:
-    """One of the dashboard's pages, without data."""
+class NoPage(Failure):
+    """An address where there is nothing: a browser gets a page that says so in the words of that name."""
+
+    def __init__(self, code: Code, message: str, words: str = "missing.address") -> None:
+        super().__init__(code, message)
+        self.words = words
+
+
+def wanted(scope: Scope) -> bool:
+    """Whether a browser asks for a page: what is below /api is none, whoever asks for it."""
+    asked = scope["method"] in ("GET", "HEAD") and not scope["path"].startswith("/api/")
+    return asked and best(scope, (JSON, HTML)) == HTML
+
+
+def missing(request: Request, settings: Settings, failure: NoPage) -> HTMLResponse:
+    """The page of an address that leads to none: without what was asked for, which is perhaps somebody's trick."""
+    page = shell(request, settings, "missing", told=failure.words)
+    page.status_code = 404
+    return page
+
+
+def shell(request: Request, settings: Settings, page: str, told: str | None = None) -> HTMLResponse:
+    """One of the dashboard's pages, without data; `told` names words that stand in it from the start."""
     language = _language(request)
     body = (
         _templates()
         .get_template("dashboard.html")
         .render(
             page=page,
+            told=told,
             places=PLACES,
             language=language,
             theme=theme if (theme := request.cookies.get("theme")) in THEMES else None,
@@ -135,6 +162,8 @@ def _packed() -> bytes:
 
 def _page(name: str) -> Callable[[Request, Config], Awaitable[Response]]:
     async def page(request: Request, settings: Config) -> Response:
+        if not NUMBER.fullmatch(request.path_params.get("host_id", "0")):
+            raise NoPage(Code.NOT_FOUND, "no such host", "missing.host")
         return shell(request, settings, name)
 
     return page

@@ -135,7 +135,7 @@ def test_a_span_that_ends_before_it_begins_is_refused_in_words(page: Page, fleet
 )
 def test_a_span_in_the_address_that_is_none_is_said_so(page: Page, fleet: Fleet, query: str, words: str) -> None:
     page.goto(f"/hosts/{id_of(fleet, 'web-1')}?{query}")
-    told = page.locator(".picker .warning")
+    told = page.locator(".picker .instead")
     expect(told).to_contain_text(words)
     expect(told).to_contain_text("Shown instead: 1 h up to now.")
     assert len(shown(page)[0]["x"]) > MINUTES / 2

@@ -146,6 +146,24 @@ def test_paper_tells_the_span_and_when_it_was_looked_at(page: Page, path: str) -
     expect(page.locator(".picker button").first).to_be_hidden()
 
 
+@pytest.mark.parametrize("path", ["/nosuch", "/hosts/abc", "/hosts/1/containers/%E0%A4", "/%zz"])
+def test_an_address_that_leads_nowhere_leads_to_the_fleet(page: Page, console: Console, path: str) -> None:
+    console.tolerated.add(404)
+    page.goto(path)
+    expect(page.locator("h1")).to_have_text("Nothing here")
+    expect(page.locator("#switches button").first).to_be_visible()
+    expect(page.locator("#state")).to_be_hidden()
+    assert faults(page) == []
+    page.get_by_role("link", name="To the fleet").click()
+    expect(page.locator("tbody tr").first).to_be_visible()
+
+
+def test_a_container_whose_name_is_no_encoding_is_said_not_to_be_there(page: Page) -> None:
+    page.goto("/hosts/1/containers/%zz")
+    expect(page.locator("h1")).to_have_text("%zz")
+    expect(page.locator(".warning")).to_contain_text("This host reports no container of this name")
+
+
 def test_an_empty_server_says_what_to_do(browser: Browser, sqlite: Service) -> None:
     with opened(browser, Console(sqlite.url)) as page:
         page.goto("/")

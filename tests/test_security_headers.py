@@ -13,7 +13,7 @@ ANSWERS = {
     "document": ("GET", "/openapi.json", {}),
     "asset": ("GET", "/static/docs.js", {}),
     "picture": ("GET", "/favicon.ico", {}),
-    "no such route": ("GET", "/nothing", {"Accept": "text/html"}),
+    "no such route": ("GET", "/nothing", {}),
     "wrong method": ("PATCH", "/api/hosts", {}),
     "head": ("HEAD", "/health", {}),
     "preflight": ("OPTIONS", "/api/hosts", {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}),
@@ -33,7 +33,7 @@ def test_t06_what_is_no_page_may_do_nothing_in_a_browser(sqlite: Service, name: 
     assert "server" not in answer.headers
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/redoc"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/redoc", "/nothing"])
 def test_t06_pages_carry_the_other_headers_too(sqlite: Service, path: str) -> None:
     answer = sqlite.client.get(path, headers={"Accept": "text/html"})
     assert len(answer.headers.get_list("content-security-policy")) == 1

@@ -51,7 +51,7 @@ export function picker(state, choose) {
   const buttons = Object.keys(SPANS_S).map((range) =>
     el("button", { type: "button", "data-range": range, onclick: () => choose({ range, from: "", to: "" }) }, t(`range.${range}`)),
   );
-  const note = el("p", { class: "warning", role: "status" });
+  const note = el("p", { class: "instead", role: "status" });
   const printed = el("p", { class: "paper" });
   node.append(...buttons, from, to, el("button", { type: "button", onclick: own }, t("range.show")), note, printed);
   let shown = state;

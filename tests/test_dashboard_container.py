@@ -79,6 +79,15 @@ def test_a_name_of_any_letters_leads_to_its_page(page: Page, fleet: Fleet) -> No
     expect(page.get_by_role("list", name="Chosen").locator("a")).to_have_text(f"odd<b>host / {HOSTILE}")
 
 
+def test_a_name_that_is_a_step_in_a_path_leads_to_no_wrong_page(page: Page, fleet: Fleet) -> None:
+    host = reported(fleet.service, "dots", [one("."), one(".."), one("...")])
+    for address in (f"/hosts/{host}", "/containers?host_name=dots"):
+        page.goto(address)
+        names = page.locator("tbody tr .container_name a")
+        expect(names).to_have_text([".", "..", "..."])
+        assert [link.get_attribute("href") for link in names.all()] == [None, None, path(host, "...")]
+
+
 def test_of_two_engines_with_the_same_name_one_is_chosen(page: Page, fleet: Fleet) -> None:
     host = reported(fleet.service, "twins", [one("db"), one("db", "paused", "podman")])
     page.goto(path(host, "db"))

@@ -3,8 +3,8 @@
 import { el } from "./dom.js";
 import { known, t, time } from "./words.js";
 
-/** Where a container's page is. */
-export const containerAddress = (hostId, name) => `/hosts/${hostId}/containers/${encodeURIComponent(name)}`;
+/** Where a container's page is; null, so no link, of a name that browsers take for a step in the path, however it is encoded. */
+export const containerAddress = (hostId, name) => ([".", ".."].includes(name) ? null : `/hosts/${hostId}/containers/${encodeURIComponent(name)}`);
 
 /** What tells an event from all others. */
 export const key = (event) => [event.host_id, event.at, event.kind, event.engine_type, event.container_name].join("\n");

@@ -126,10 +126,11 @@ function lines(series, colours, unit) {
     if (!band) return [average];
     const edge = { ...common, mode: "lines", line: { width: 0 }, showlegend: false, legendgroup: `${name} band`, hovertemplate: `%{y:.1f} ${unit}` };
     const fill = colour.replace("rgb(", "rgba(").replace(")", ", 0.2)");
+    // In the legend it stands for the whole band, beside the pointer for its lower edge.
+    const lower = { name: t("chart.band"), showlegend: true, hovertemplate: `${edge.hovertemplate}<extra>${t("chart.min")}</extra>` };
     return [
       { ...edge, y: shown.max, name: t("chart.max") },
-      // In the legend it stands for the whole band, beside the pointer for its lower edge.
-      { ...edge, y: shown.min, name: t("chart.band"), showlegend: true, fill: "tonexty", fillcolor: fill, hovertemplate: `${edge.hovertemplate}<extra>${t("chart.min")}</extra>` },
+      { ...edge, ...lower, y: shown.min, fill: "tonexty", fillcolor: fill },
       average,
     ];
   });

@@ -2,10 +2,11 @@
 
 import * as address from "./address.js";
 import { ask, cursor, every, get } from "./api.js";
-import { el, keyed, say } from "./dom.js";
+import { el, keyed, pairs, say } from "./dom.js";
 import { page } from "./frame.js";
 import { key, what } from "./happened.js";
 import { past } from "./past.js";
+import { scrolling, titles } from "./table.js";
 import { ago, elsewhere, gib, lasting, moment, number, percent, t, time } from "./words.js";
 
 const LOOK_S = 5;
@@ -61,18 +62,24 @@ document.title = `${name} · ${document.title.split(" · ").at(-1)}`;
 /** What is wrong with what is shown; an empty text if nothing is. */
 function warns() {
   if (life === null) return "";
+  if (container) return host.status === "offline" ? t("container.silent", { time: moment(host.last_seen) }) : "";
   const last = life.find((event) => event.kind === "vanished");
-  if (!container) return last ? t("container.vanished", { time: moment(last.at) }) : t(life.length ? "container.gone" : "container.unknown");
-  return host.status === "offline" ? t("container.silent", { time: moment(host.last_seen) }) : "";
+  return last ? t("container.vanished", { time: moment(last.at) }) : t(life.length ? "container.gone" : "container.unknown");
 }
 
 function drawState() {
-  const links = [el("a", { href: `/hosts/${hostId}` }, host.host_name), el("a", { href: `/compare?${new URLSearchParams({ of: `${hostId}/${name}` })}` }, t("container.compare"))];
-  if (!above.firstChild || above.firstChild.textContent !== host.host_name) above.replaceChildren(links[0], " · ", links[1]);
+  if (above.firstChild?.textContent !== host.host_name) drawLinks();
   say(warning, warns());
   warning.hidden = !warning.textContent;
   described.hidden = !container;
-  if (container) facts.replaceChildren(...FACTS.map(([fact, words]) => el("div", {}, el("dt", {}, t(`fact.${fact}`)), el("dd", {}, words(container) || "–"))));
+  if (!container) return;
+  facts.replaceChildren(...pairs(FACTS, (fact) => t(`fact.${fact}`), (words) => words(container) || "–"));
+}
+
+function drawLinks() {
+  const others = new URLSearchParams({ of: `${hostId}/${name}` });
+  const compare = el("a", { href: `/compare?${others}` }, t("container.compare"));
+  above.replaceChildren(el("a", { href: `/hosts/${hostId}` }, host.host_name), " · ", compare);
 }
 
 /** A choice only where two engines have, or had, a container of this name. */
@@ -95,11 +102,11 @@ const SETS = new Set(["first_seen", "returned", "status", "vanished"]);
 const stateOf = (event) => (event.kind === "vanished" ? t("life.absent") : event.to || t("unknown"));
 
 const rows = el("tbody");
-const heads = ["when", "what", "lasted"].map((column) => el("th", { scope: "col" }, t(`life.${column}`)));
+const heads = titles(["when", "what", "lasted"], (column) => t(`life.${column}`));
 const quiet = el("p", { hidden: true }, t("life.none"));
 const shown = el("p", { class: "count", role: "status" });
 const more = el("button", { type: "button", hidden: true, onclick: () => lookFurther() }, t("life.more"));
-const table = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": "life-title" }, el("table", { class: "life" }, el("thead", {}, el("tr", {}, ...heads)), rows));
+const table = scrolling({ "aria-labelledby": "life-title" }, heads, rows, { class: "life" });
 
 /** How long the state lasted that each event began, up to the next one that set a state; of the last, up to now. */
 function durations() {

@@ -49,3 +49,6 @@ export function keyed(parent, items, keyOf, make, update) {
   parent.kept = kept;
   if (focused?.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
 }
+
+/** Names and what is said of them, for a `dl`. */
+export const pairs = (all, named, said) => all.map(([name, what]) => el("div", {}, el("dt", {}, named(name)), el("dd", {}, said(what))));

@@ -1,11 +1,12 @@
 // One host: its past as charts, its containers, what is known of it.
 
 import { every, get } from "./api.js";
-import { el, keyed, say } from "./dom.js";
+import { el, keyed, pairs, say } from "./dom.js";
 import { page } from "./frame.js";
 import { containerAddress } from "./happened.js";
 import { past } from "./past.js";
 import { draw, spark } from "./spark.js";
+import { row, titles, within } from "./table.js";
 import { ago, bytes, elsewhere, gib, lasting, moment, number, percent, t, time } from "./words.js";
 
 const LOOK_S = 5;
@@ -40,7 +41,7 @@ function drawHost(host) {
   silent.hidden = host.status === "online";
   say(silent, t("container.silent", { time: moment(host.last_seen) }));
   document.title = `${host.host_name} · ${document.title.split(" · ").at(-1)}`;
-  facts.replaceChildren(...FACTS.map(([name, words]) => el("div", {}, el("dt", {}, t(`fact.${name}`)), el("dd", {}, words(host)))));
+  facts.replaceChildren(...pairs(FACTS, (name) => t(`fact.${name}`), (words) => words(host)));
   tags.replaceChildren(...host.tags.map((tag) => el("li", {}, el("a", { href: `/containers?tag=${encodeURIComponent(tag)}` }, tag))));
 }
 
@@ -55,22 +56,24 @@ const COLUMNS = [
   ["image", (one) => one.image ?? "–"],
   ["started_at", (one) => (one.started_at ? ago(one.started_at) : "–")],
 ];
+const NAMES = [...COLUMNS.map(([name]) => name), "past"];
 const body = el("tbody");
-const head = el("tr", {}, ...COLUMNS.map(([name]) => el("th", { scope: "col", class: name }, t(`column.${name}`))), el("th", { scope: "col", class: "past" }, t("column.hour")));
+const head = titles(NAMES, (name) => t(name === "past" ? "column.hour" : `column.${name}`));
 const none = el("p", { hidden: true }, t("containers.none"));
 
 function rowOf(one) {
-  const link = el("a", { href: containerAddress(id, one.container_name) });
-  const cells = COLUMNS.slice(1).map(([name]) => el("td", { class: name }));
-  return el("tr", {}, el("th", { scope: "row", class: "container_name" }, link), ...cells, el("td", { class: "past" }, spark(t("column.hour"))));
+  const cells = row(NAMES);
+  cells.firstChild.append(el("a", { href: containerAddress(id, one.container_name) }));
+  cells.lastChild.append(spark(t("column.hour")));
+  return cells;
 }
 
-function drawRow(row, one) {
-  row.dataset.status = one.status;
-  COLUMNS.forEach(([, words], place) => say(place ? row.children[place] : row.firstChild.firstChild, words(one)));
-  if (one.started_at) row.querySelector(".started_at").title = elsewhere(one.started_at);
+function drawRow(line, one) {
+  line.dataset.status = one.status;
+  COLUMNS.forEach(([, words], place) => say(place ? line.children[place] : line.firstChild.firstChild, words(one)));
+  if (one.started_at) line.querySelector(".started_at").title = elsewhere(one.started_at);
   const trend = trends.get(keyOf(one));
-  if (trend) draw(row.lastChild.firstChild, trend.cpu_percentage);
+  if (trend) draw(line.lastChild.firstChild, trend.cpu_percentage);
 }
 
 function drawContainers(containers) {
@@ -100,7 +103,7 @@ page.append(
   tags,
   past({ host_id: id }),
   el("section", { "aria-labelledby": "containers-title" }, el("h2", { id: "containers-title" }, t("containers")), none,
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": "containers-title" }, el("table", {}, el("thead", {}, head), body))),
+    within("containers-title", head, body)),
   el("section", { "aria-labelledby": "facts-title" }, el("h2", { id: "facts-title" }, t("facts")), facts),
 );
 every(LOOK_S, look);

@@ -9,7 +9,7 @@ import { choice, exact, filters, proposals } from "./filters.js";
 import { page } from "./frame.js";
 import { entry, key } from "./happened.js";
 import { FIRST, pager, skipped } from "./paging.js";
-import { picker, span } from "./range.js";
+import { moments, picker, span } from "./range.js";
 import { t } from "./words.js";
 
 const LOOK_S = 5;
@@ -27,7 +27,7 @@ let now = address.state(USUAL);
 function filtered() {
   const [from, to] = span(now).map((at) => new Date(at).toISOString());
   const { kind, host_name, container_name } = now;
-  return { kind, host_name, container_name, from, to: now.from && now.to ? to : "" };
+  return { kind, host_name, container_name, from, to: moments(now) ? to : "" };
 }
 
 async function look() {

@@ -14,7 +14,7 @@ from model.tokens import MAX_DAYS, MAX_OVERLAP_H, Scope, TokenIn
 from services.tokens import described, issue, known
 from utils.token_text import mint
 
-ONCE = "This is the only time that it is shown."
+ONCE = "This is the only time that it is shown; servers that run take it within five seconds."
 COLUMNS = ("id", "status", "scope", "binding", "host_name", "last_used", "expires_at", "previous_until", "name")
 
 

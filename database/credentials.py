@@ -1,4 +1,4 @@
-"""Tokens and people as a process remembers them: the probe reads them again when they changed, no request does."""
+"""Tokens and people as a process remembers them: the probe reads them again when they changed, and who changes them."""
 
 import threading
 from dataclasses import replace
@@ -18,6 +18,7 @@ class Credentials:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
         self._revision = -1
         self._known: dict[str, Token] = {}
         self._used: tuple[set[str], set[str]] = (set(), set())
@@ -31,7 +32,11 @@ class Credentials:
         return self._revision >= 0
 
     def refresh(self, connection: Connection, now: datetime) -> None:
-        """Reads them if they have changed."""
+        """Reads them if they have changed: one reading at a time, as none may put an older state over a newer one."""
+        with self._reading:
+            self._refresh(connection, now)
+
+    def _refresh(self, connection: Connection, now: datetime) -> None:
         revision = revisions.revision(connection)  # before the rest: what changes in between is read once more
         if revision == self._revision:
             return

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from model.fields import Name
+from utils.token_text import hide
 
 Scope = Literal["ingest", "read", "admin"]
 Binding = Literal["host", "pattern", "first"]
@@ -25,12 +26,17 @@ class TokenIn(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        """Only a token for reports belongs to hosts; one for the first host that uses it does not know it yet."""
+        """Only a token for reports belongs to hosts; one for the first host that uses it does not know it yet.
+
+        Names stand in lists and logs, where no secret does.
+        """
         binding = self.binding or ("host" if self.scope == "ingest" else None)
         named = self.host_name is not None
         if (binding is None) != (self.scope != "ingest") or named != (binding in ("host", "pattern")):
             reason = "ingest takes a host_name, or the binding first; no other scope takes either"
             raise PydanticCustomError("binding", reason)
+        if hide(self.name) != self.name:
+            raise PydanticCustomError("secret", "name: a secret is no name")
         return self
 
 

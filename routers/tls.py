@@ -42,7 +42,7 @@ def options(settings: Settings) -> dict[str, Any]:
 
 def _reason(error: OSError | ValueError) -> str:
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "no PEM").lower().replace("_", " ")
+        return (error.reason or "no PEM, or another password").lower().replace("_", " ")
     return str(getattr(error, "strerror", None) or "the password cannot be used")
 
 

@@ -1,6 +1,7 @@
 """The tokens, for admins."""
 
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, TypeVar
 
@@ -8,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ValidationError
 
 from database import tokens
+from database.database import Database
 from model.envelope import Code, Envelope, Failure, ok
 from model.tokens import RotateIn, TokenIn, TokenMade, TokenOut
 from routers.answers import answer
@@ -52,6 +54,7 @@ async def create_token(request: Request, db: Db) -> Response:
         issued = issue(await _body(request, TokenIn), now)
         told.update(known(issued.token))
         await written(request, partial(tokens.create, token=issued.token))
+    await _remember(db, now)
     return answer(ok({**described(issued.token, now), "token": issued.text}, "shown this once"), headers=NO_STORE)
 
 
@@ -72,6 +75,7 @@ async def rotate_token(request: Request, token_id: TokenId, db: Db) -> Response:
         given = partial(tokens.rotate, id_=token_id, secret_hash=minted.hash, until=until)
         token = _found(await written(request, given))
         told.update(known(token))
+    await _remember(db, now)
     return answer(ok({**described(token, now), "token": minted.text}, "shown this once"), headers=NO_STORE)
 
 
@@ -81,6 +85,7 @@ async def revoke_token(request: Request, token_id: TokenId, db: Db) -> Response:
     now = moment(db.clock.now())
     with audited(request, "token_revoked", token=token_id) as told:
         told.update(known(_found(await written(request, partial(tokens.revoke, id_=token_id, now=now)))))
+    await _remember(db, now)
     return Response(status_code=204)
 
 
@@ -89,6 +94,13 @@ async def _body(request: Request, model: type[M]) -> M:
         return model.model_validate_json(await read(request, MAX_TAGS_BYTES))
     except ValidationError as error:
         raise wrong_body(error) from None
+
+
+async def _remember(db: Database, now: datetime) -> None:
+    """What is committed holds here at once; the probe tells all others, and this one if it cannot be read now."""
+    if db.credentials.loaded:
+        with suppress(Failure):
+            await db.read(db.credentials.refresh, now)
 
 
 def _found(token: tokens.Token | None) -> tokens.Token:

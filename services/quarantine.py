@@ -7,6 +7,7 @@ from pydantic_core import from_json
 
 from database.quarantine import MAX_BODY, Refused
 from model.envelope import Code
+from utils.token_text import hide
 
 # What is refused for another reason than these is refused for the moment only. Of these an agent keeps and sends again
 # what is FORBIDDEN: until its token was mended, if it ever is.
@@ -62,11 +63,11 @@ def key_in(item: object) -> str | None:
 
 
 def name_in(raw: bytes) -> str | None:
-    """The host's name in a body that may be anything; None if none can be found."""
+    """The host's name in a body that may be anything, without a secret put in its place; None if none can be found."""
     try:
         body = from_json(raw)
     except ValueError:
         return None
     host = body.get("host", body) if isinstance(body, Mapping) else None
     name = host.get("host_name", host.get("node_name")) if isinstance(host, Mapping) else None
-    return "".join(letter for letter in name if letter.isprintable())[:255] if isinstance(name, str) else None
+    return hide("".join(letter for letter in name if letter.isprintable()))[:255] if isinstance(name, str) else None

@@ -93,9 +93,12 @@ def test_t31_instance_knows_the_client_by_the_address_that_nginx_saw(tmp_path: P
     assert "peer=127.0.0.2" in line
 
 
-@pytest.mark.parametrize("path", ["/", "/api/hosts", "/redoc", "/nothing", "/.outside"])
-def test_t06_each_header_is_there_once_behind_nginx(front: Front, sqlite: Service, path: str) -> None:
-    address = "127.0.0.2" if path == "/.outside" else "127.0.0.1"
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [*((path, "127.0.0.1") for path in ("/", "/api/hosts", "/redoc", "/nothing")), ("/api/hosts", "127.0.0.2")],
+)
+def test_t06_each_header_is_there_once_behind_nginx(front: Front, sqlite: Service, path: str, address: str) -> None:
+    """Also where nginx itself refuses, as it does from elsewhere."""
     browser = {"Accept": "text/html"}
     with httpx.Client(transport=httpx.HTTPTransport(local_address=address)) as client:
         answer = client.get(front.url + path, headers=browser)

@@ -55,6 +55,13 @@ def test_a_report_that_breaks_a_rule_is_kept_with_the_reason(observing: Guarded)
     assert json.loads(service.data(f"{PATH}/{one['id']}")["body"]) == body
 
 
+def test_a_token_in_the_place_of_a_name_is_not_listed(observing: Guarded) -> None:
+    text = observing.token("--scope", "read")
+    refused(observing.service.post(report(text, cpu_percentage="much")), 422, "VALIDATION")
+    [one] = kept(observing.service, 1)
+    assert one["host_name"] == f"rms_{id_of(text)}_[hidden]"
+
+
 def test_of_a_batch_the_refused_ones_are_kept(observing: Guarded) -> None:
     batch = {"reports": [report("good"), report(""), report("good-too"), {"host": 5}]}
     observing.service.post(batch, "/api/resources/batch")

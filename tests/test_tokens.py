@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from commands.tokens import ONCE
 from database import tokens
 from database.credentials import Credentials
 from database.tokens import Token
@@ -56,6 +57,15 @@ def test_a_log_keeps_the_id_alone() -> None:
     assert hide("rms_web is a name") == "rms_web is a name"
 
 
+def test_a_log_keeps_no_secret_whatever_stands_before_it() -> None:
+    minted = mint()
+    id_, secret, checksum = minted.text.split("_")[1:]
+    assert hide(f"/api/%72ms_{id_}_{secret}_{checksum}") == f"/api/%72ms_{id_}_[hidden]_{checksum}"
+    assert hide(f"{'0' * 32}.{secret}") == f"{'0' * 32}.[hidden]"
+    assert hide(f"/api/hosts/{secret}") == "/api/hosts/[hidden]"
+    assert hide("a" * 63) == "a" * 63
+
+
 def token(**fields: object) -> Token:
     minted = mint()
     given = {"id": minted.id, "name": "n", "scope": "ingest", "binding": "host", "host_name": "a"}
@@ -97,7 +107,7 @@ def test_the_command_makes_a_token_and_shows_it_once(service: Service) -> None:
     done = manage(url_of(service), "token", "create", "--scope", "ingest", "--host", "once")
     assert done.status == 0
     text, words = done.lines
-    assert words == f"Token {text.split('_')[1]} is made. This is the only time that it is shown."
+    assert words == f"Token {text.split('_')[1]} is made. {ONCE}"
     listed = manage(url_of(service), "token", "list").words
     assert re.search(rf"^{text.split('_')[1]}  active +ingest +host +once ", listed, re.MULTILINE)
     assert text not in listed
@@ -158,6 +168,7 @@ def test_on_this_machine_the_api_makes_lists_and_ends_tokens(service: Service) -
         {"name": "x", "scope": "read", "binding": "first"},
         {"name": "x", "scope": "ingest", "binding": "first", "host_name": "a"},
         {"name": "", "scope": "read"},
+        {"name": f"for {'a' * 64}", "scope": "read"},
         {"name": "x", "scope": "read", "secret": "mine"},
         {"name": "x", "scope": "read", "expires_in_days": True},
         [],
@@ -194,6 +205,20 @@ def test_the_api_rotates(guard: Guarded) -> None:
     refused(guard.get("/api/hosts", old), 401, "UNAUTHORIZED")
     unknown = guard.service.post({}, "/api/tokens/0123456789ab/rotate", **bearer(guard.admin))
     refused(unknown, 404, "NOT_FOUND")
+
+
+def test_the_process_that_changes_a_token_knows_it_at_once(guard: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks of the probe, which is why it looks no more."""
+    admin = bearer(guard.admin)
+    monkeypatch.setattr(guard.service.state["database"], "_probe", lambda: None)
+    body = {"name": "at once", "scope": "read"}
+    old = guard.service.post(body, "/api/tokens", **admin).json()["data"]["token"]
+    assert guard.get("/api/hosts", old).status_code == 200
+    path = f"/api/tokens/{id_of(old)}"
+    new = guard.service.post({"overlap_hours": 0}, f"{path}/rotate", **admin).json()["data"]["token"]
+    assert guard.get("/api/hosts", new).status_code == 200
+    assert guard.service.client.delete(path, headers=admin).status_code == 204
+    refused(guard.get("/api/hosts", new), 401, "UNAUTHORIZED")
 
 
 def test_a_revoked_token_is_refused_within_five_seconds(

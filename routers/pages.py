@@ -42,7 +42,8 @@ PAGES = {
     "container": "/hosts/{host_id}/containers/{name:path}",
     "login": "/login",
 }
-NUMBER = re.compile("[0-9]+")
+# No more digits than JavaScript counts exactly.
+NUMBER = re.compile("[1-9][0-9]{0,14}")
 HTML = "text/html"
 LANGUAGES, THEMES = ("en", "ko"), ("light", "dark")
 # A file's name has its version in it: whoever has it need never ask again (RFC 8246).
@@ -162,7 +163,7 @@ def _packed() -> bytes:
 
 def _page(name: str) -> Callable[[Request, Config], Awaitable[Response]]:
     async def page(request: Request, settings: Config) -> Response:
-        if not NUMBER.fullmatch(request.path_params.get("host_id", "0")):
+        if not NUMBER.fullmatch(request.path_params.get("host_id", "1")):
             raise NoPage(Code.NOT_FOUND, "no such host", "missing.host")
         return shell(request, settings, name)
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.dashboard import WIDTHS, Console, faults, opened
+from tests.dashboard import NO_ANSWER, WIDTHS, Console, faults, opened
 from tests.intake import until
 from tests.service import Service
 
@@ -146,7 +146,9 @@ def test_paper_tells_the_span_and_when_it_was_looked_at(page: Page, path: str) -
     expect(page.locator(".picker button").first).to_be_hidden()
 
 
-@pytest.mark.parametrize("path", ["/nosuch", "/hosts/abc", "/hosts/1/containers/%E0%A4", "/%zz"])
+@pytest.mark.parametrize(
+    "path", ["/nosuch", "/hosts/abc", "/hosts/0", "/hosts/9999999999999999", "/hosts/1/containers/%E0%A4", "/%zz"]
+)
 def test_an_address_that_leads_nowhere_leads_to_the_fleet(page: Page, console: Console, path: str) -> None:
     console.tolerated.add(404)
     page.goto(path)
@@ -156,6 +158,36 @@ def test_an_address_that_leads_nowhere_leads_to_the_fleet(page: Page, console: C
     assert faults(page) == []
     page.get_by_role("link", name="To the fleet").click()
     expect(page.locator("tbody tr").first).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/hosts/99999", "/hosts/99999/containers/app-0"])
+def test_a_host_that_is_not_there_is_asked_for_once(page: Page, console: Console, path: str) -> None:
+    console.tolerated.add(404)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.install()
+    page.goto(path)
+    expect(page.locator(".empty")).to_contain_text("There is no such host")
+    expect(page.locator("#page")).not_to_contain_text("reports no containers")
+    expect(page.locator("#state")).to_have_text("The server answers: no such host.")
+    page.clock.run_for(60_000)
+    assert len([url for url in asked if url.endswith("/api/hosts/99999")]) == 1
+    page.get_by_role("link", name="To the fleet").click()
+    expect(page.locator("tbody tr").first).to_be_visible()
+
+
+def test_a_page_that_asks_for_nothing_notices_that_the_server_is_away(page: Page, console: Console) -> None:
+    console.tolerated.add(NO_ANSWER)
+    page.clock.install()
+    page.goto("/compare?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z")
+    state = page.locator("#state")
+    expect(state).to_have_attribute("data-state", "live")
+    page.context.set_offline(True)
+    page.clock.run_for(25_000)
+    expect(state).to_have_attribute("data-state", "away")
+    page.context.set_offline(False)
+    page.clock.run_for(45_000)
+    expect(state).to_have_attribute("data-state", "live")
 
 
 def test_a_container_whose_name_is_no_encoding_is_said_not_to_be_there(page: Page) -> None:

@@ -14,6 +14,11 @@ export class Refusal extends Error {
     this.code = code;
     this.after = after;
   }
+
+  /** Whether the same would be answered however often it is asked; what has no code of ours may be a proxy's. */
+  get final() {
+    return this.status === 403 || ["NOT_FOUND", "VALIDATION"].includes(this.code);
+  }
 }
 
 /** A sign-in lasts as long as the tab; a wall screen's read token as long as the browser. */
@@ -151,39 +156,39 @@ const watchers = new Set();
 // What waits for the server to come back: whoever finds it there tells the others.
 const waiting = new Set();
 
-/** Calls back with `{loop, at, error}` whenever some data of a page was fetched, or was not; `loop` tells which. */
+/** Calls back with `{loop, at, error}` whenever some data of a page was fetched (`at`), or was not; `loop` tells which. */
 export const watch = (watcher) => watchers.add(watcher);
 const tell = (news) => watchers.forEach((watcher) => watcher(news));
 
 /**
  * Does some work now and then every so many seconds, but not in a tab that nobody sees, more seldom while the server
- * is away, and no more once it is forbidden. Gives a function that does it at once; once more if it is being done, for
- * what is asked may be another thing.
+ * is away, and no more after a refusal that is final. Gives a function that does it at once; once more if it is being
+ * done, for what is asked may be another thing. Work that fetched nothing to show gives false.
  */
 export function every(seconds, work) {
   let timer = null;
   let failures = 0;
   let running = null;
   let asked = false;
-  let forbidden = false;
+  let final = false;
   async function run() {
     clearTimeout(timer);
     let after = 0;
     try {
-      await work();
+      const fetched = (await work()) !== false;
       failures = 0;
-      forbidden = false;
+      final = false;
       waiting.delete(now);
-      tell({ loop: now, at: Date.now(), error: null });
+      tell({ loop: now, at: fetched ? Date.now() : null, error: null });
       waiting.forEach((other) => other());
     } catch (error) {
       failures += 1;
       after = error.after ?? 0;
-      forbidden = error.status === 403;
+      final = error.final ?? false;
       if (error.status === 0 || error.status >= 500) waiting.add(now);
       tell({ loop: now, at: null, error });
     }
-    if (document.hidden || forbidden) return;
+    if (document.hidden || final) return;
     const wait = failures ? Math.min(seconds * 2 ** failures, Math.max(WAIT_MOST_S, seconds)) : seconds;
     timer = setTimeout(now, Math.max(wait, after) * 1000);
   }
@@ -198,7 +203,7 @@ export function every(seconds, work) {
     running ??= runs().finally(() => (running = null));
     return running;
   }
-  document.addEventListener("visibilitychange", () => document.hidden || forbidden || now());
+  document.addEventListener("visibilitychange", () => document.hidden || final || now());
   now();
   return now;
 }

@@ -3,7 +3,7 @@
 import * as address from "./address.js";
 import { ask, cursor, every, get } from "./api.js";
 import { el, keyed, pairs, say } from "./dom.js";
-import { page } from "./frame.js";
+import { lost, page } from "./frame.js";
 import { key, what } from "./happened.js";
 import { past } from "./past.js";
 import { scrolling, titles } from "./table.js";
@@ -191,4 +191,4 @@ page.append(
   above, warning, engines, described,
   el("section", {}, el("h2", { id: "life-title" }, t("life")), quiet, table, shown, more),
 );
-every(LOOK_S, look);
+every(LOOK_S, () => look().catch(lost));

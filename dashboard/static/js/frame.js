@@ -1,6 +1,6 @@
 // What every page has around it: the line that says how fresh it is, the switches, the keys.
 
-import { ask, token, watch } from "./api.js";
+import { ask, every, get, token, watch } from "./api.js";
 import { closer, dialog } from "./dialog.js";
 import { el, say } from "./dom.js";
 import { language, moment, t, zone } from "./words.js";
@@ -8,6 +8,7 @@ import { language, moment, t, zone } from "./words.js";
 const YEAR_S = 31_536_000;
 const THEMES = ["", "light", "dark"];
 const LANGUAGES = { en: "English", ko: "한국어" };
+const PULSE_S = 10;
 const PAGES = ["/", "/containers", "/events", "/compare", "/agents", "/storage"];
 
 export const page = document.getElementById("page");
@@ -32,7 +33,7 @@ function tellState() {
 
 function since(error) {
   if (error.status === 403) return t("state.forbidden", { message: error.message });
-  const words = error.status === 0 ? t("state.unreachable") : t("state.refused", { message: error.message });
+  const words = error.status === 0 ? t("state.unreachable") : t(error.final ? "state.final" : "state.refused", { message: error.message });
   return fresh ? `${words} ${t("state.stale", { time: moment(new Date(fresh).toISOString()) })}` : words;
 }
 
@@ -44,6 +45,19 @@ watch(({ loop, at, error }) => {
   tellState();
   out.hidden = !token.get();
 });
+
+/** Whether the server is still there, on a page that has not asked it for a while. */
+every(PULSE_S, async () => {
+  if (fresh && Date.now() - fresh > PULSE_S * 1000) await get("/health/live");
+  return false;
+});
+
+/** Leaves of a page what there is to say of a thing that is not there, and throws the refusal on as any other. */
+export function lost(error) {
+  const away = el("a", { href: "/" }, t("missing.fleet"));
+  if (error.code === "NOT_FOUND") page.replaceChildren(page.querySelector("h1"), el("p", { class: "empty" }, t("missing.host"), " ", away));
+  throw error;
+}
 
 // ---- Switches
 

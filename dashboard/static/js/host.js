@@ -2,7 +2,7 @@
 
 import { every, get } from "./api.js";
 import { el, keyed, pairs, say } from "./dom.js";
-import { page } from "./frame.js";
+import { lost, page } from "./frame.js";
 import { containerAddress } from "./happened.js";
 import { past } from "./past.js";
 import { draw, spark } from "./spark.js";
@@ -11,7 +11,7 @@ import { ago, bytes, elsewhere, gib, lasting, moment, number, percent, t, time }
 
 const LOOK_S = 5;
 const PAST_S = 60;
-const id = Number(location.pathname.split("/")[2]);
+const id = location.pathname.split("/")[2];
 const trends = new Map();
 const keyOf = (one) => `${one.engine_type}\n${one.container_name}`;
 
@@ -83,7 +83,7 @@ function drawContainers(containers) {
 
 // ---- What is asked
 
-let containers = [];
+let containers = null;
 
 async function look() {
   const [host, all] = await Promise.all([get(`/api/hosts/${id}`), get(`/api/hosts/${id}/containers`, { sort: "container_name", limit: 2_000 })]);
@@ -95,7 +95,9 @@ async function look() {
 async function lookBack() {
   const { series } = await get("/api/trends", { host_ids: id, of: "containers" });
   series.forEach((one) => trends.set(keyOf(one), one));
+  if (!containers) return false;
   drawContainers(containers);
+  return true;
 }
 
 page.append(
@@ -106,5 +108,5 @@ page.append(
     within("containers-title", head, body)),
   el("section", { "aria-labelledby": "facts-title" }, el("h2", { id: "facts-title" }, t("facts")), facts),
 );
-every(LOOK_S, look);
+every(LOOK_S, () => look().catch(lost));
 every(PAST_S, lookBack);

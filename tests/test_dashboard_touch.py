@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, CDPSession, Page, expect
+from playwright.sync_api import Browser, CDPSession, Locator, Page, expect
 
 from tests.dashboard import WIDTHS, Console, opened
 
@@ -48,6 +48,12 @@ def middle(page: Page, where: str) -> Point:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
+def edges(node: Locator) -> dict[str, float]:
+    """Where something begins and ends."""
+    box: dict[str, float] = node.first.evaluate("one => one.getBoundingClientRect().toJSON()")
+    return box
+
+
 def scrolled(page: Page, where: str) -> float:
     """How far the page goes when a finger goes up by 200 px from there."""
     x, y = middle(page, where)
@@ -74,3 +80,34 @@ def test_a_finger_zooms_once_after_a_press_of_the_button(phone: Page) -> None:
         swipe(phone, (x - 80, y), (x + 80, y))
     expect(phone).to_have_url(re.compile(r"from=.*&to="))
     assert scrolled(phone, ".chart .nsewdrag") > 100
+
+
+@pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
+def test_buttons_legend_and_lines_of_a_chart_are_apart(browser: Browser, console: Console, locale: str) -> None:
+    with opened(browser, console, **PHONE, locale=locale) as page:
+        for span in ("1h", "7d"):
+            page.goto(f"{HOST}?range={span}")
+            expect(page.locator(".chart .legend")).to_have_count(2)
+            for chart in page.locator(".chart").all():
+                buttons, lines, legend = (edges(chart.locator(part)) for part in (".modebar", ".nsewdrag", ".legend"))
+                assert buttons["bottom"] <= lines["top"]
+                assert lines["bottom"] <= legend["top"]
+
+
+def times(page: Page) -> list[dict[str, float]]:
+    """Where the words below the first chart are."""
+    expect(page.locator(".chart .xtick")).not_to_have_count(0)
+    return [edges(one) for one in page.locator(".chart").first.locator(".xtick text:visible").all()]
+
+
+@pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
+def test_times_below_a_chart_are_upright_and_whole(browser: Browser, console: Console, locale: str) -> None:
+    with opened(browser, console, **PHONE, locale=locale) as page:
+        for span in ("1h", "6h", "24h", "7d", "30d", "1y"):
+            page.goto(f"{HOST}?range={span}")
+            found, drawing = times(page), edges(page.locator(".chart .main-svg"))
+            assert len(found) >= 2
+            for time in found:
+                assert drawing["left"] <= time["left"] < time["right"] <= drawing["right"]
+                assert time["bottom"] <= drawing["bottom"]
+                assert time["height"] < 36, f"slanted over {span}"  # two lines are lower

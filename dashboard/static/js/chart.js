@@ -99,6 +99,13 @@ export const touched = matchMedia("(pointer: coarse)").matches;
 
 const SERIES = Array.from({ length: 8 }, (_, index) => `--series-${index + 1}`);
 
+// As in the style sheet: of a chart this narrow the buttons, the lines and the legend are one below the other.
+const narrow = matchMedia("(max-width: 40rem)");
+const NARROW = {
+  layout: { margin: { l: 48, r: 12, t: 40, b: 36 }, height: 340, legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom" } },
+  axis: { nticks: 5, tickangle: 0, automargin: true },
+};
+
 function layout(colours, unit, span) {
   const axis = { gridcolor: colours.line, linecolor: colours.line, zerolinecolor: colours.line };
   return {
@@ -110,8 +117,10 @@ function layout(colours, unit, span) {
     hovermode: "x unified",
     hoverlabel: { bgcolor: colours.card, bordercolor: colours.line, font: { color: colours.text }, namelength: 60 },
     legend: { orientation: "h", y: 1.12 },
+    ...(narrow.matches && NARROW.layout),
+    modebar: { bgcolor: colours.card, color: colours.text, activecolor: colours.series[0] },
     dragmode: touched ? false : "zoom",
-    xaxis: { ...axis, type: "date", range: span.map((at) => new Date(at)) },
+    xaxis: { ...axis, type: "date", range: span.map((at) => new Date(at)), ...(narrow.matches && NARROW.axis) },
     yaxis: { ...axis, title: { text: unit }, rangemode: "tozero", fixedrange: true },
   };
 }

@@ -149,3 +149,17 @@ def test_a_step_is_in_the_readers_language(browser: Browser, console: Console, l
     with opened(browser, console, locale=locale) as page:
         page.goto("/hosts/1?range=30d")
         expect(page.locator(".note").first).to_contain_text(words)
+
+
+@pytest.mark.parametrize(("locale", "words"), [("en-US", "only the newest 200 are"), ("ko-KR", "최근 200개만")])
+def test_events_that_are_not_marked_are_said_so(browser: Browser, console: Console, locale: str, words: str) -> None:
+    with opened(browser, console, locale=locale) as page:
+        page.goto("/hosts/1")
+        note = page.locator(".note").first
+        expect(note).not_to_be_empty()
+        expect(note).not_to_contain_text("200")
+        page.route(
+            "**/api/events?*", lambda route: route.continue_(url=route.request.url.replace("limit=200", "limit=1"))
+        )
+        page.goto("/hosts/1?range=30d")
+        expect(note).to_contain_text(words)

@@ -1,7 +1,7 @@
 // The charts of one host or container: CPU and memory over a span, with what happened meanwhile.
 
 import * as address from "./address.js";
-import { every, get } from "./api.js";
+import { ask, cursor, every, get } from "./api.js";
 import { chart, columns, plain, stepOf, touched } from "./chart.js";
 import { el, say } from "./dom.js";
 import { what } from "./happened.js";
@@ -27,11 +27,12 @@ export function past(whose) {
   async function look() {
     const [first, last] = span(now);
     const [from, to] = [first, last].map((at) => new Date(at).toISOString());
-    const [history, events] = await Promise.all([
+    const [history, { data: events, headers }] = await Promise.all([
       get("/api/history", { ...whose, from, to, metrics: METRICS.map(([metric]) => metric).join(",") }),
-      get("/api/events", { ...whose, from, to, limit: MOST_EVENTS }),
+      ask("GET", "/api/events", { ...whose, from, to, limit: MOST_EVENTS }),
     ]);
     const start = performance.now();
+    told(history, cursor(headers) !== null);
     await draw(history, events, [first, last]);
     performance.clearMeasures("charts");
     performance.measure("charts", { start });
@@ -39,16 +40,17 @@ export function past(whose) {
 
   async function draw(history, events, asked) {
     const marks = events.map((event) => ({ at: event.at, words: plain([event.container_name, what(event)].filter(Boolean).join(": ")) }));
-    say(note, history.points.length ? drawn(history) : t("chart.empty"));
     for (const [index, [metric, unit]] of METRICS.entries()) {
       const series = [{ name: t("chart.avg"), columns: columns(history.points, metric, history.step), band: stepOf(history.step) > 0 }];
       await chart(figures[index].node, { series, events: marks, unit, span: asked, zoomed });
     }
   }
 
-  function drawn({ step, points }) {
-    const words = stepOf(step) ? t("chart.step", { step: lengthOf(step), count: points.length }) : t("chart.raw", { count: points.length });
-    return `${words}. ${t(touched ? "chart.zoom.touch" : "chart.zoom")}`;
+  function told({ step, points }, more) {
+    const counted = stepOf(step) ? t("chart.step", { step: lengthOf(step), count: points.length }) : t("chart.raw", { count: points.length });
+    const words = [points.length ? `${counted}.` : t("chart.empty"), more && t("chart.newest", { count: MOST_EVENTS })];
+    const advice = points.length && t(touched ? "chart.zoom.touch" : "chart.zoom");
+    say(note, [...words, advice].filter(Boolean).join(" "));
   }
 
   function zoomed(moments) {

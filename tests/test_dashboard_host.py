@@ -163,3 +163,38 @@ def test_events_that_are_not_marked_are_said_so(browser: Browser, console: Conso
         )
         page.goto("/hosts/1?range=30d")
         expect(note).to_contain_text(words)
+
+
+LINE, WORD, NET = ".scatterlayer .lines path:last-child", ".xtick text", ".gridlayer path"
+COLOURS = f"[['{LINE}', 'stroke'], ['{WORD}', 'fill'], ['{NET}', 'stroke']]"
+DRAWN = (
+    f"{COLOURS}.map(([what, how]) => getComputedStyle([...document.querySelectorAll(`.chart ${{what}}`)].at(-1))[how])"
+)
+LIGHT = ["rgb(31, 102, 193)", "rgb(27, 35, 44)", "rgb(211, 217, 223)"]
+
+
+def test_paper_has_the_light_themes_charts_and_no_advice(browser: Browser, console: Console) -> None:
+    with opened(browser, console, color_scheme="dark") as page:
+        page.goto("/hosts/1")
+        shown(page)
+        dark = page.evaluate(DRAWN)
+        page.evaluate(f"addEventListener('beforeprint', () => (window.printed = {DRAWN}))")
+        page.pdf()
+        assert page.evaluate("printed") == LIGHT
+        assert page.evaluate(DRAWN) == dark
+        assert not set(dark) & set(LIGHT)
+        expect(page.locator(".advice")).to_be_visible()
+        page.emulate_media(media="print")
+        expect(page.locator(".advice")).to_be_hidden()
+        expect(page.locator(".note").first).to_contain_text("of 1 minute.")
+
+
+def test_a_phone_that_is_turned_gets_the_charts_of_its_width(page: Page) -> None:
+    page.goto("/hosts/1")
+    shown(page)
+    height = "document.querySelector('.chart')._fullLayout.height"
+    wide = page.evaluate(height)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function(f"{height} > {wide}")
+    page.set_viewport_size({"width": 844, "height": 390})
+    page.wait_for_function(f"{height} === {wide}")

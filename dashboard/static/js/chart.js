@@ -81,9 +81,12 @@ export function columns(points, metric, step) {
   return made;
 }
 
-/** The colours of the theme that is on. */
+let paper = false;
+
+/** The colours of the theme that is on; on paper those of the light one. */
 function theme() {
   const probe = document.createElement("i");
+  if (paper) probe.style.colorScheme = "light";
   document.body.append(probe);
   const resolved = (name) => {
     probe.style.color = `var(${name})`;
@@ -177,15 +180,31 @@ const read = (at) => new Date(/^\d+-\d+-\d+$/.test(at) ? `${at} 00:00` : at);
  * Draws series `[{name, columns, band}]` with events `[{at, words}]` into a node; `zoomed` is called with the two moments
  * that a drag chose, or with null when a double click lets go of them.
  */
-export async function chart(node, { series, events = [], unit, span, zoomed, legend = true }) {
-  const Plotly = await library();
-  const colours = theme();
-  const { shapes, traces } = marks(events, colours);
-  await Plotly.react(node, [...lines(series, colours, unit), ...traces], { ...layout(colours, unit, span), shapes, showlegend: legend }, CONFIG);
-  if (!zoomed || node.zooms) return;
+export async function chart(node, given) {
+  await library();
+  node.given = given;
+  await draw(node);
+  if (!given.zoomed || node.zooms) return;
   node.zooms = true;
   node.on("plotly_relayout", (change) => {
-    if (change["xaxis.autorange"]) zoomed(null);
-    else if (change["xaxis.range[0]"]) zoomed([change["xaxis.range[0]"], change["xaxis.range[1]"]].map(read));
+    if (change["xaxis.autorange"]) given.zoomed(null);
+    else if (change["xaxis.range[0]"]) given.zoomed([change["xaxis.range[0]"], change["xaxis.range[1]"]].map(read));
+  });
+}
+
+function draw(node) {
+  const { series, events = [], unit, span, legend = true } = node.given;
+  const colours = theme();
+  const { shapes, traces } = marks(events, colours);
+  const all = [...lines(series, colours, unit), ...traces];
+  return window.Plotly.react(node, all, { ...layout(colours, unit, span), shapes, showlegend: legend }, CONFIG);
+}
+
+const again = () => document.querySelectorAll(".js-plotly-plot").forEach(draw);
+narrow.addEventListener("change", again);
+for (const moment of ["beforeprint", "afterprint"]) {
+  addEventListener(moment, () => {
+    paper = moment === "beforeprint";
+    again();
   });
 }

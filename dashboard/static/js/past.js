@@ -17,7 +17,8 @@ const AGAIN_S = 30;
 /** The part of a page with the charts; `whose` are the parameters that name the series. */
 export function past(whose) {
   let now = address.state(USUAL);
-  const note = el("p", { class: "note", role: "status" });
+  const [counts, advice] = [el("span"), el("span", { class: "advice" })];
+  const note = el("p", { class: "note", role: "status" }, counts, " ", advice);
   const figures = METRICS.map(([metric]) => {
     const node = el("div", { class: "chart", role: "group", "aria-label": t(`chart.${metric}`) });
     return { metric, node, figure: el("figure", {}, el("figcaption", {}, t(`chart.${metric}`)), node) };
@@ -49,8 +50,8 @@ export function past(whose) {
   function told({ step, points }, more) {
     const counted = stepOf(step) ? t("chart.step", { step: lengthOf(step), count: points.length }) : t("chart.raw", { count: points.length });
     const words = [points.length ? `${counted}.` : t("chart.empty"), more && t("chart.newest", { count: MOST_EVENTS })];
-    const advice = points.length && t(touched ? "chart.zoom.touch" : "chart.zoom");
-    say(note, [...words, advice].filter(Boolean).join(" "));
+    say(counts, words.filter(Boolean).join(" "));
+    say(advice, points.length ? t(touched ? "chart.zoom.touch" : "chart.zoom") : "");
   }
 
   function zoomed(moments) {

@@ -137,3 +137,12 @@ def test_a_search_without_a_hit_leads_back(page: Page) -> None:
     page.get_by_role("button", name="Show all hosts").click()
     expect(page.locator("tbody tr")).to_have_count(len(HOSTS) + 1)
     expect(page).to_have_url(re.compile(r"/$"))
+
+
+@pytest.mark.parametrize("query", ["status=weird", "rows=0.5", "rows=-3&status=constructor"])
+def test_what_an_address_cannot_ask_for_is_as_usual(page: Page, query: str) -> None:
+    page.goto(f"/?{query}")
+    expect(page.locator("tbody tr")).to_have_count(len(HOSTS) + 1)
+    expect(page.get_by_label("Status")).to_have_value("")
+    page.get_by_role("button", name="CPU", exact=True).click()
+    expect(page).to_have_url("/?sort=-cpu_percentage")

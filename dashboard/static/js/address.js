@@ -11,6 +11,12 @@ export function state(usual) {
   );
 }
 
+/** A value that is one of some; else the usual one. */
+export const oneOf = (values, value, usual) => (values.includes(value) ? value : usual);
+
+/** A text that is a count of at least one; else the usual one. */
+export const countOf = (text, usual) => (/^[1-9]\d{0,8}$/.test(text) ? text : usual);
+
 /** Puts a state into the address, beside those of other parts; `step`: the back button leads to the one before. */
 export function put(usual, now, { step = true } = {}) {
   const given = new URLSearchParams(location.search);

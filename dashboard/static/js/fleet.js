@@ -30,12 +30,15 @@ const COLUMNS = {
 };
 const NAMES = Object.keys(COLUMNS);
 const GREATEST = ["cpu_percentage", "memory_percentage", "memory_usage", "containers_running"];
+const STATUSES = ["", "online", "offline"];
 
 /** The state in the address; what it cannot be is as usual. */
 function state() {
   const given = address.state(USUAL);
-  const by = COLOURS.includes(given.by) ? given.by : USUAL.by;
-  return { ...given, by, sort: orderOf(given.sort, NAMES, USUAL.sort) };
+  const by = address.oneOf(COLOURS, given.by, USUAL.by);
+  const status = address.oneOf(STATUSES, given.status, USUAL.status);
+  const rows = address.countOf(given.rows, USUAL.rows);
+  return { ...given, by, status, rows, sort: orderOf(given.sort, NAMES, USUAL.sort) };
 }
 
 const hosts = new Map();
@@ -88,8 +91,7 @@ const count = el("p", { class: "count", role: "status" });
 const back = el("button", { type: "button", onclick: letGo }, t("list.let.go"));
 const none = el("p", { class: "empty", hidden: true }, t("list.none"), " ", back);
 
-/** How many rows are shown, whatever the address says. */
-const most = () => (Number(now.rows) > 0 ? Number(now.rows) : FEW);
+const most = () => Number(now.rows);
 
 function listed() {
   const asked = now.q.toLowerCase();
@@ -169,7 +171,7 @@ const search = el("input", {
 const status = el(
   "select",
   { "aria-label": t("column.status"), onchange: () => set({ status: status.value }) },
-  ...["", "online", "offline"].map((value) => el("option", { value, selected: now.status === value }, t(`status.${value || "all"}`))),
+  ...STATUSES.map((value) => el("option", { value, selected: now.status === value }, t(`status.${value || "all"}`))),
 );
 const totalled = sums();
 const cells = grid(set);

@@ -87,6 +87,15 @@ def test_more_than_eight_lines_are_refused_in_words(page: Page, fleet: Fleet) ->
     expect(chosen(page)).to_have_count(8)
 
 
+@pytest.mark.parametrize("query", ["metric=constructor", "rows=0.5", "rows=-2", "host=zzz"])
+def test_what_an_address_cannot_ask_for_is_as_usual(page: Page, fleet: Fleet, query: str) -> None:
+    page.goto(f"/compare?range=1h&of={ids(fleet)[0]}&{query}")
+    expect(part(page, "Containers whose status or image changed (6)")).to_have_count(len(HOSTS))
+    expect(page.locator(".chart .scatterlayer .trace")).to_have_count(1)
+    expect(page.get_by_role("radio", name="CPU")).to_be_checked()
+    expect(page.locator("#state")).to_have_attribute("data-state", "live")
+
+
 def test_is_usable_by_everybody_at_any_width(page: Page, fleet: Fleet) -> None:
     page.goto("/compare?range=1h&" + "&".join(f"of={of}" for of in ids(fleet)))
     expect(page.locator(".chart .scatterlayer .trace")).to_have_count(len(HOSTS))

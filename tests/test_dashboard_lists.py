@@ -182,6 +182,20 @@ def test_events_are_filtered_and_read_back_to_the_first(page: Page, fleet: Fleet
     shown(page, "^1 to 1,")
 
 
+@pytest.mark.parametrize("kind", ["zzz", "constructor"])
+def test_a_kind_of_event_that_there_is_not_is_none(page: Page, kind: str) -> None:
+    page.goto(f"/events?kind={kind}&host_name=stack-1")
+    shown(page, "^1 to 100,")
+    expect(page.get_by_label("Kind")).to_have_value("")
+    expect(page.locator("#state")).to_have_attribute("data-state", "live")
+
+
+def test_columns_that_there_are_not_are_the_usual_ones(page: Page) -> None:
+    page.goto("/containers?columns=zzz,constructor&sort=-zzz")
+    expect(page.get_by_role("columnheader", name="Host ▲")).to_be_visible()
+    expect(page.locator("thead th")).to_have_count(9)
+
+
 def test_newer_events_do_not_move_what_is_read(page: Page, fleet: Fleet) -> None:
     names = [f"moved-{number}" for number in range(101, 180)]
     fleet.service.post(report("moved", *names))

@@ -6,13 +6,23 @@ import { difference } from "./difference.js";
 import { el } from "./dom.js";
 import { page } from "./frame.js";
 import { moments, picker } from "./range.js";
-import { together } from "./together.js";
+import { METRICS, together } from "./together.js";
 import { t } from "./words.js";
 
 const AGAIN_S = 60;
 const USUAL = { range: "24h", from: "", to: "", of: [], metric: "cpu_percentage", host: "", rows: "20" };
 
-let now = address.state(USUAL);
+const ID = /^[1-9]\d{0,17}$/;
+
+/** The state in the address; what it cannot be is as usual. */
+function state() {
+  const given = address.state(USUAL);
+  const metric = address.oneOf(Object.keys(METRICS), given.metric, USUAL.metric);
+  const rows = address.countOf(given.rows, USUAL.rows);
+  return { ...given, metric, rows, host: ID.test(given.host) ? given.host : USUAL.host };
+}
+
+let now = state();
 let seen = null;
 const ranges = picker(now, set);
 const parts = [together(set), difference(set)];
@@ -41,7 +51,7 @@ page.append(el("p", { class: "note" }, t("compare.intro")), ranges, ...parts.map
 parts.forEach((part) => part.show(now));
 const again = every(AGAIN_S, look);
 address.moved(() => {
-  now = address.state(USUAL);
+  now = state();
   show();
 });
 addEventListener("themechange", () => {

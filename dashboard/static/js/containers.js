@@ -56,10 +56,15 @@ const USUAL = {
 function state() {
   const given = address.state(USUAL);
   const sort = orderOf(given.sort, SORTED, USUAL.sort);
-  const limit = SIZES.includes(given.limit) ? given.limit : USUAL.limit;
-  const named = given.columns.split(",");
-  const columns = Object.keys(COLUMNS).filter((name) => name === ALWAYS || named.includes(name)).join(",");
-  return { ...given, tag: given.tag.filter(Boolean), sort, limit, columns };
+  const limit = address.oneOf(SIZES, given.limit, USUAL.limit);
+  return { ...given, tag: given.tag.filter(Boolean), sort, limit, columns: columnsOf(given.columns) };
+}
+
+/** The columns that a text names, in their order. */
+function columnsOf(text) {
+  const named = text.split(",").filter((name) => Object.hasOwn(COLUMNS, name));
+  if (!named.length) return USUAL.columns;
+  return Object.keys(COLUMNS).filter((name) => name === ALWAYS || named.includes(name)).join(",");
 }
 
 let now = state();

@@ -151,7 +151,7 @@ export function difference(choose) {
     const until = moments(now) ? to : null;
     const of = { host_id: now.host, limit: HOSTS };
     return Promise.all([
-      get("/api/diff", { from, to: until, host_id: now.host, limit: Math.min(Number(now.rows) || 1, MOST) }),
+      get("/api/diff", { from, to: until, host_id: now.host, limit: Math.min(Number(now.rows), MOST) }),
       get("/api/hosts", { ...of, at: from }),
       get("/api/hosts", { ...of, at: until }),
     ]);
@@ -173,7 +173,7 @@ export function difference(choose) {
   }
 
   function draw(now, diff, hosts) {
-    const rows = Number(now.rows) || 1;
+    const rows = Number(now.rows);
     say(told, summary(diff, hosts));
     notes.replaceChildren(...[diff.from, diff.to].map(noteOf).filter(Boolean).map((words) => el("p", {}, words)));
     found.replaceChildren(...tables(diff, hosts, rows));

@@ -19,7 +19,13 @@ const LIMIT = "100";
 const KINDS = ["first_seen", "vanished", "returned", "status", "restarted", "image", "dark", "back"];
 const USUAL = { kind: "", host_name: "", container_name: "", range: "24h", from: "", to: "", ...FIRST };
 
-let now = address.state(USUAL);
+/** The state in the address; a kind that there is not is none. */
+function state() {
+  const given = address.state(USUAL);
+  return { ...given, kind: address.oneOf(KINDS, given.kind, USUAL.kind) };
+}
+
+let now = state();
 
 // ---- What is asked
 
@@ -110,7 +116,7 @@ function show() {
 
 page.append(ranges, fields, el("div", { class: "tools" }, ...csv(PATH, filtered)), count, list, nothing, none, turn);
 address.moved(() => {
-  now = address.state(USUAL);
+  now = state();
   show();
   again();
 });

@@ -11,7 +11,7 @@ import { gib, percent, t } from "./words.js";
 
 const MOST = 8;
 const OFFERS = 8;
-const METRICS = { cpu_percentage: ["%", percent], memory_usage: ["GiB", gib] };
+export const METRICS = { cpu_percentage: ["%", percent], memory_usage: ["GiB", gib] };
 
 /** What `3` or `3/name` stands for: a host, or a container of it. */
 function parsed(of) {
@@ -136,21 +136,19 @@ export function together(choose) {
     choose(moments ? { range: "", from: moments[0].toISOString(), to: moments[1].toISOString() } : { range: "24h", from: "", to: "" });
   }
 
-  const metricOf = (now) => (now.metric in METRICS ? now.metric : "cpu_percentage");
-
   function show(now) {
     const all = [...new Set(now.of)];
     chosen = all.slice(0, MOST);
     warn(all.length > MOST ? t("compare.many", { count: all.length, most: MOST }) : "");
     hint.hidden = chosen.length > 0;
     figure.hidden = chosen.length === 0;
-    inputs.forEach((input) => (input.checked = input.value === metricOf(now)));
+    inputs.forEach((input) => (input.checked = input.value === now.metric));
     drawChips();
   }
 
   async function look(now) {
     if (!chosen.length) return;
-    const metric = metricOf(now);
+    const { metric } = now;
     const ends = span(now);
     const [from, to] = ends.map((at) => new Date(at).toISOString());
     const lines = await Promise.all(chosen.map((one) => line(parsed(one), metric, from, to)));

@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.dashboard import CONTAINERS, GONE, HOSTS, NO_ANSWER, Console, Fleet, faults, one
-from tests.service import report
+from tests.dashboard import CONTAINERS, GONE, HOSTS, NO_ANSWER, Console, Fleet, faults, one, opened
+from tests.service import Service, report
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
 
@@ -146,3 +146,11 @@ def test_what_an_address_cannot_ask_for_is_as_usual(page: Page, query: str) -> N
     expect(page.get_by_label("Status")).to_have_value("")
     page.get_by_role("button", name="CPU", exact=True).click()
     expect(page).to_have_url("/?sort=-cpu_percentage")
+
+
+def test_sums_that_no_host_tells_are_left_out(browser: Browser, sqlite: Service) -> None:
+    sqlite.post(report("bare-1"))
+    with opened(browser, Console(sqlite.url)) as page:
+        page.goto("/")
+        expect(page.locator(".card").nth(0)).to_contain_text("Hosts online1")
+        expect(page.locator(".card").nth(2)).not_to_contain_text("cores")

@@ -13,11 +13,12 @@ function others(containers) {
 /** What the cards say: name, value, what stands beside it, and the last hour where there is one. */
 function cards(totals, past) {
   const { hosts, containers } = totals;
+  const cores = totals.cpu_cores ? t("sum.cpu.beside", { count: totals.cpu_cores }) : "";
   const memory = { used: gib(totals.memory_usage), all: gib(totals.memory_total) };
   return [
     ["hosts", number(hosts.online), t("sum.hosts.beside", { count: hosts.offline })],
     ["containers", number(containers.running ?? 0), others(containers)],
-    ["cpu", percent(totals.cpu_percentage), t("sum.cpu.beside", { count: totals.cpu_cores }), past?.cpu_percentage ?? []],
+    ["cpu", percent(totals.cpu_percentage), cores, past?.cpu_percentage ?? []],
     ["memory", percent(totals.memory_percentage), t("sum.memory.beside", memory), past?.memory_percentage ?? []],
   ];
 }

@@ -113,15 +113,34 @@ def test_a_host_that_is_silent_is_said_so_at_the_top(page: Page, fleet: Fleet) -
     expect(page.locator("main > p.wrong")).to_contain_text("The host has been silent since")
 
 
+def refused(page: Page, first: str, last: str) -> str:
+    """What is said of two moments that are not taken."""
+    page.get_by_label("from").fill(first)
+    page.get_by_label("to", exact=True).fill(last)
+    page.get_by_role("button", name="Show").click()
+    message: str = page.get_by_label("to", exact=True).evaluate("input => input.validationMessage")
+    assert "from=" not in page.url
+    return message
+
+
 def test_a_span_that_ends_before_it_begins_is_refused_in_words(page: Page, fleet: Fleet) -> None:
     page.goto(f"/hosts/{id_of(fleet, 'web-1')}")
     shown(page)
-    page.get_by_label("from").fill("2026-11-27T10:00")
-    page.get_by_label("to", exact=True).fill("2026-11-27T08:00")
-    page.get_by_role("button", name="Show").click()
-    message = page.get_by_label("to", exact=True).evaluate("input => input.validationMessage")
-    assert message == "The second moment should be after the first one."
-    assert "from=" not in page.url
+    assert refused(page, "2026-11-27T10:00", "2026-11-27T08:00") == "The second moment should be after the first one."
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("1960-01-01T00:00", "2026-01-01T00:00"),
+        ("2026-01-01T00:00", "2300-01-01T00:00"),
+        ("2026-01-01T00:00", "20261-01-01T00:00"),
+    ],
+)
+def test_a_span_of_years_that_nobody_keeps_is_refused_in_words(page: Page, fleet: Fleet, first: str, last: str) -> None:
+    page.goto(f"/hosts/{id_of(fleet, 'web-1')}")
+    shown(page)
+    assert refused(page, first, last) == "A span lies between 1970-01-02 and 2199-12-31 (UTC)."
 
 
 @pytest.mark.parametrize(
@@ -130,6 +149,8 @@ def test_a_span_that_ends_before_it_begins_is_refused_in_words(page: Page, fleet
         ("from=yesterday&to=2026-01-02T00:00:00Z", "does not name the two moments"),
         ("from=2026-01-02T00:00:00Z", "does not name the two moments"),
         ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "does not end after it begins"),
+        ("from=1970-01-01T23:59:59Z&to=2026-01-01T00:00:00Z", "between 1970-01-02 and 2199-12-31"),
+        ("from=2026-01-01T00:00:00Z&to=2200-01-01T00:00:00Z", "between 1970-01-02 and 2199-12-31"),
         ("range=constructor", "a span that this page does not have"),
     ],
 )

@@ -11,10 +11,28 @@ const ISO = /^\d{4}-\d\d-\d\d([T ].*)?$/;
 const parsed = (text) => (ISO.test(text) ? Date.parse(text) : NaN);
 const named = (range) => (Object.hasOwn(SPANS_S, range) ? range : "1h");
 
+// The moments that the API takes.
+const FIRST = Date.UTC(1970, 0, 2);
+const LAST = Date.UTC(2200, 0, 1) - 1;
+
+/** Why two moments make no span: one is none, or of a year that is none here, or they are in no order; else an empty text. */
+function fault(ends) {
+  if (ends.some(Number.isNaN)) return "moments";
+  if (ends.some((at) => at < FIRST || at > LAST)) return "years";
+  return ends[0] < ends[1] ? "" : "order";
+}
+
+/** What is said of the two moments that are in the inputs; a year too long for a moment is none of ours either. */
+function refused(texts) {
+  const why = texts.every(Boolean) ? fault(texts.map((text) => Date.parse(text))) : "order";
+  if (!why) return "";
+  return t(why === "order" ? "range.wrong" : "range.wrong.years");
+}
+
 /** The two moments of its own that a state names (`from` and `to`); null if there are none that make a span. */
 export function moments({ from, to }) {
   const ends = [from, to].map(parsed);
-  return ends[0] < ends[1] ? ends : null;
+  return fault(ends) ? null : ends;
 }
 
 /** The two moments in ms that a state means: its own, or those of its `range` up to now. */
@@ -26,8 +44,7 @@ export function span(state) {
 /** Why another span is shown than the address names, and which; an empty text if it is the same. */
 function instead(state) {
   const { range, from, to } = state;
-  if (moments(state)) return "";
-  const wrong = from || to ? ([from, to].map(parsed).some(Number.isNaN) ? "moments" : "order") : range !== named(range) && "range";
+  const wrong = from || to ? fault([from, to].map(parsed)) : range !== named(range) && "range";
   return wrong ? `${t(`range.wrong.${wrong}`)} ${t("range.instead", { range: t(`range.${named(range)}`) })}` : "";
 }
 
@@ -43,8 +60,7 @@ export function picker(state, choose) {
   const from = el("input", { type: "datetime-local", "aria-label": t("range.from") });
   const to = el("input", { type: "datetime-local", "aria-label": t("range.to") });
   const own = () => {
-    const wrong = !from.value || !to.value || from.value >= to.value;
-    to.setCustomValidity(wrong ? t("range.wrong") : "");
+    to.setCustomValidity(refused([from.value, to.value]));
     if (!to.reportValidity()) return;
     choose({ range: "", from: new Date(from.value).toISOString(), to: new Date(to.value).toISOString() });
   };

@@ -146,6 +146,23 @@ def test_whose_sign_in_was_ended_elsewhere_is_told_so(page: Page) -> None:
     expect(page.locator(".warning")).to_have_text("The sign-in has ended. Sign in again.")
 
 
+def test_whoever_is_signed_in_already_is_told_so_and_led_on(page: Page) -> None:
+    at(page, "/events")
+    page.goto("/login?next=%2Fstorage")
+    told = page.locator("p", has_text="This browser is signed in already.")
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    told.get_by_role("link", name="Go on").click()
+    expect(page).to_have_url("/storage")
+    for address in ELSEWHERE:
+        page.goto(f"/login?next={quote(address, safe='')}")
+        expect(told.get_by_role("link")).to_have_attribute("href", "/")
+    page.evaluate(f"sessionStorage.setItem('{TOKEN}', 'none')")
+    page.context.clear_cookies()
+    with page.expect_response("**/api/login/refresh"):
+        page.reload()
+    expect(told).to_be_hidden()
+
+
 def test_a_token_that_is_unknown_is_not_kept(page: Page) -> None:
     page.goto("/login")
     page.get_by_label("Read token").fill("rms_0123456789ab_nothing")

@@ -9,13 +9,15 @@ import { known, t } from "./words.js";
 const LOOK_S = 30;
 
 /** Where to go afterwards: whatever `next` says, only to a page of this very server. */
-function onward() {
+function target() {
   const next = new URLSearchParams(location.search).get("next") ?? "/";
   const leads = next.startsWith("/") && URL.canParse(next, location.origin) ? new URL(next, location.origin) : null;
   const inside = leads?.origin === location.origin && leads.pathname !== "/login";
   // Whole, since a path of its own may begin with two slashes.
-  location.replace(inside ? leads.href : "/");
+  return inside ? leads.href : "/";
 }
+
+const onward = () => location.replace(target());
 
 // ---- A person
 
@@ -53,17 +55,28 @@ async function keep() {
 // ---- The page
 
 const open = el("p", { class: "empty", hidden: true }, t("login.open"), " ", el("a", { href: "/" }, t("login.fleet")));
+const already = el("p", { class: "empty", hidden: true }, t("login.inside"), " ", el("a", { href: target() }, t("login.on")));
 const why = `login.why.${new URLSearchParams(location.search).get("why")}`;
 page.append(
   known(why) ? el("p", { class: "warning", role: "status" }, t(why)) : "",
   open,
+  already,
   el("section", { class: "card sign-in", "aria-labelledby": "person-title" }, el("h2", { id: "person-title" }, t("login.person")),
     form(signIn, t("page.login"), [field(t("login.user"), user), field(t("login.password"), password)])),
   el("section", { class: "card sign-in", "aria-labelledby": "screen-title" }, el("h2", { id: "screen-title" }, t("login.screen")),
     form(keep, t("login.keep"), [field(t("login.token"), shown, t("login.token.hint"))])),
   el("p", { class: "note" }, t("login.how"), " ", el("code", {}, "python manage.py user create NAME --role viewer")),
 );
+
+/** Says so to whoever is let in already; what was kept may have ended. */
+async function tellInside() {
+  if (!token.get()) return;
+  await get("/api/hosts", { limit: 1 });
+  already.hidden = false;
+}
+
 user.focus();
+tellInside().catch(() => {}); // whoever is not has the forms
 every(LOOK_S, async () => {
   open.hidden = (await get("/health", {}, { lead: false })).security === "enforce";
 });

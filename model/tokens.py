@@ -35,8 +35,8 @@ class TokenIn(BaseModel):
         if (binding is None) != (self.scope != "ingest") or named != (binding in ("host", "pattern")):
             reason = "ingest takes a host_name, or the binding first; no other scope takes either"
             raise PydanticCustomError("binding", reason)
-        if hide(self.name) != self.name:
-            raise PydanticCustomError("secret", "name: a secret is no name")
+        if any(hide(name) != name for name in (self.name, self.host_name or "")):
+            raise PydanticCustomError("secret", "a token is no name")
         return self
 
 

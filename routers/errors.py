@@ -22,6 +22,7 @@ from routers.deps import state_of
 from routers.pages import NoPage, missing, wanted
 from services.access import needed
 from utils.networks import network_of
+from utils.token_text import hide, hide_alone
 
 logger = logging.getLogger("routers.refusals")
 
@@ -63,7 +64,7 @@ def unreadable(reason: str) -> Failure:
 
 
 def _shown(error: Any) -> dict[str, Any]:  # noqa: ANN401 - Pydantic's error dictionary
-    loc = [part[:64] if isinstance(part, str) else part for part in error["loc"]]
+    loc = [hide_alone(part)[:64] if isinstance(part, str) else part for part in error["loc"]]
     message = _ITEM.get(str(loc[-1]) if loc else "") or MESSAGES.get(error["type"], error["msg"])
     return {"loc": loc, "type": error["type"], "message": message}
 
@@ -80,7 +81,7 @@ def log_refusal(request: Request, failure: Failure) -> None:
         "refused",
         code=failure.code,
         status=failure.status,
-        path=request.scope["path"],
+        path=hide_alone(request.scope["path"]),
         peer=peer,
         fields=fields,
         suppressed=suppressed or None,
@@ -105,9 +106,9 @@ def _counted(request: Request, failure: Failure) -> tuple[str | None, ...]:
 
 def _audit_refusal(request: Request, failure: Failure, peer: str, suppressed: int) -> None:
     principal = principal_of(request.scope)
-    asked = {"method": request.scope["method"], "path": request.scope["path"]}
+    asked = {"method": request.scope["method"], "path": hide_alone(request.scope["path"])}
     token = principal.token.id if principal and principal.token else None
-    user = principal.name[:MAX_SHOWN] if principal and not principal.token else None
+    user = hide(principal.name)[:MAX_SHOWN] if principal and not principal.token else None
     also = {"by": actor(request), "suppressed": suppressed}
     audit(failure.code.lower(), logging.WARNING, peer=peer, **asked, token=token, user=user, also=also)
 
@@ -163,7 +164,7 @@ class Bugs:
         except ClientDisconnect:
             return
         except Exception:  # a request's edge
-            logger.exception(event("bug", method=scope["method"], path=scope["path"]))
+            logger.exception(event("bug", method=scope["method"], path=hide_alone(scope["path"])))
             if not started:
                 failure = Failure(Code.INTERNAL, "internal error; the log has the details")
                 await refusal(failure)(scope, receive, send)

@@ -17,7 +17,7 @@ from model.envelope import Code, Failure, unavailable
 from routers.clients import PRINCIPAL, host_of, peer_of, principal_of
 from routers.deps import State, state_of
 from routers.errors import on_failure
-from routers.headers import text, values
+from routers.headers import values
 from routers.pages import wanted
 from routers.writes import written
 from services.access import ASSETS, Principal, authenticate, covers, from_here, may_report, needed, signed_in
@@ -88,7 +88,7 @@ def _principal(scope: Scope, state: State) -> Principal | None:
 
 
 def _check(scope: Scope, state: State, principal: Principal | None) -> None:
-    need = needed(scope["method"], scope["path"], page="text/html" in text(scope, b"accept"))
+    need = needed(scope["method"], scope["path"], page=wanted(scope))
     if need == "nothing" or _nowhere(scope, state):
         return
     if principal is None:

@@ -14,6 +14,7 @@ from routers.deps import state_of
 from routers.headers import values
 from services.agents import Sign
 from services.quarantine import KEPT, fitting, name_in
+from utils.token_text import hide
 from utils.utils import SECOND, moment
 
 
@@ -38,7 +39,7 @@ def refused(request: Request, raw: object, failure: Failure, report: Report | No
     if failure.code in KEPT and state["settings"].security.mode != "off":
         body = raw if isinstance(raw, bytes) else to_json(raw)
         name = name or name_in(body)
-        whose = (request.scope["path"], name, _address(request), _token_id(request))
+        whose = (request.scope["path"], name and hide(name), _address(request), _token_id(request))
         why = (failure.code, failure.message)
         one = Refused(moment(now), *whose, *why, len(body), fitting(body), key)
         state["quarantine"].put(one)

@@ -20,6 +20,7 @@ from routers.headers import values
 from routers.pages import NoPage
 from routers.protocol import MAX_HEADER_BYTES, MAX_HEADERS, MAX_LINE_BYTES, REFUSED, malformed, too_large
 from services.access import INTAKE
+from utils.token_text import hide_alone
 
 logger = logging.getLogger("routers.access")
 
@@ -137,7 +138,7 @@ class _Exchange:
         level = logging.DEBUG if committed else logging.INFO
         if not logger.isEnabledFor(level):
             return
-        route = getattr(scope.get("route"), "path", None) or scope["path"]
+        route = getattr(scope.get("route"), "path", None) or hide_alone(scope["path"])
         took = (time.perf_counter() - self._began) * 1000
         peer = peer_of(scope)
         status = self.status or "aborted"

@@ -12,7 +12,7 @@ from routers.answers import answer
 from routers.deps import Config, state_of
 from routers.docs import refusals
 from routers.gate import admins
-from routers.pages import shell
+from routers.pages import shell, wanted
 from utils.utils import SECOND, local_second
 
 router = APIRouter(tags=["operations"])
@@ -105,7 +105,7 @@ def _links(settings: Settings) -> dict[str, str]:
 @router.get("/", operation_id="root", response_model=Envelope[ServiceOut], responses=refusals())
 async def root(request: Request, settings: Config) -> Response:
     """What this service is; a browser gets the dashboard."""
-    if "text/html" in request.headers.get("accept", ""):
+    if wanted(request.scope):
         return shell(request, settings, "fleet")
     app = settings.app
     body = ok({"name": app.title, "version": app.version, "description": app.description, "links": _links(settings)})

@@ -67,7 +67,7 @@ def wanted(scope: Scope) -> bool:
 def missing(request: Request, settings: Settings, failure: NoPage) -> HTMLResponse:
     """The page of an address that leads to none: without what was asked for, which is perhaps somebody's trick."""
     page = shell(request, settings, "missing", told=failure.words)
-    page.status_code = 404
+    page.status_code = failure.status
     return page
 
 

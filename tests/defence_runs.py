@@ -69,6 +69,8 @@ class Running:
         began, pid = time.monotonic(), os.fork()
         if not pid:
             _child(entry, tree)
+        with suppress(OSError):  # as the child does itself: whoever is first
+            os.setpgid(pid, pid)
         return cls(entry, pid, work, began)
 
     def poll(self) -> Judged | None:
@@ -101,7 +103,7 @@ def without(entry: Entry, path: str) -> str:
 def _child(entry: Entry, tree: Path) -> NoReturn:
     """Runs the tests in the tree and ends the process."""
     try:
-        os.setsid()
+        os.setpgid(0, 0)
         output = os.open(tree.parent / "output", os.O_WRONLY | os.O_CREAT)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -139,6 +141,8 @@ def judge(entries: Iterable[Entry]) -> Iterator[Judged]:
         finally:
             for one in running:
                 one.end()
+                with suppress(ChildProcessError):
+                    os.waitpid(one.pid, 0)
 
 
 def _is_of(test: str, case: Element) -> bool:

@@ -15,7 +15,7 @@ from tests.dashboard import WIDTHS, Console, Fleet, faults, opened
 from tests.guarded import Guarded, bearer, guarding
 from tests.intake import stored, until
 from tests.people import PASSWORD, SECRET, person
-from tests.service import report, settings_for
+from tests.service import Service, report, settings_for
 from utils.utils import moment
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.security, pytest.mark.slow]
@@ -161,6 +161,15 @@ def test_whoever_is_signed_in_already_is_told_so_and_led_on(page: Page) -> None:
     with page.expect_response("**/api/login/refresh"):
         page.reload()
     expect(told).to_be_hidden()
+
+
+def test_where_nobody_is_asked_nobody_is_said_to_be_signed_in(browser: Browser, sqlite: Service) -> None:
+    with opened(browser, Console(sqlite.url)) as page:
+        page.goto("/login")
+        page.evaluate(f"sessionStorage.setItem('{TOKEN}', 'none')")
+        page.reload(wait_until="networkidle")
+        expect(page.get_by_text("This server shows the fleet without a sign-in.")).to_be_visible()
+        expect(page.locator("p", has_text="This browser is signed in already.")).to_be_hidden()
 
 
 def test_a_token_that_is_unknown_is_not_kept(page: Page) -> None:

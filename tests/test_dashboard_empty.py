@@ -1,8 +1,6 @@
 """What the pages of a server say that nobody has reported to: how to start an agent, and where its token comes from."""
 
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -13,7 +11,6 @@ from tests.people import PASSWORD, SECRET, person
 from tests.service import Service, settings_for
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.security, pytest.mark.slow]
-WORDS = Path("dashboard/static/words")
 PAGES = {
     "/": "No host has reported yet.",
     "/containers": "No container has been reported yet.",
@@ -45,7 +42,8 @@ def says(page: Page, path: str, command: str) -> None:
 @pytest.mark.parametrize("path", PAGES)
 def test_says_how_an_agent_is_started(browser: Browser, sqlite: Service, path: str) -> None:
     with opened(browser, Console(sqlite.url)) as page:
-        page.goto(path)
+        with page.expect_response("**/health"):
+            page.goto(path)
         says(page, path, f"python -m agent --server {sqlite.url}")
         expect(page.get_by_text(HINT)).to_have_count(1)
         expect(page.get_by_text(HINT)).to_be_hidden()
@@ -62,8 +60,3 @@ def test_says_where_a_token_is_made_that_the_agent_needs(browser: Browser, stric
         says(page, path, f"AGENT_TOKEN=rms_… python -m agent --server {strict.service.url}")
         page.get_by_role("link", name="New token").click()
         expect(page.get_by_role("button", name="New token")).to_be_visible()
-
-
-def test_both_languages_have_words_for_the_same() -> None:
-    english, korean = (json.loads((WORDS / f"{name}.json").read_text(encoding="utf-8")) for name in ("en", "ko"))
-    assert list(english) == list(korean)

@@ -150,7 +150,7 @@ def test_paper_tells_the_span_and_when_it_was_looked_at(page: Page, path: str) -
     "path", ["/nosuch", "/hosts/abc", "/hosts/0", "/hosts/9999999999999999", "/hosts/1/containers/%E0%A4", "/%zz"]
 )
 def test_an_address_that_leads_nowhere_leads_to_the_fleet(page: Page, console: Console, path: str) -> None:
-    console.tolerated.add(404)
+    console.tolerated |= {404, 400}
     page.goto(path)
     expect(page.locator("h1")).to_have_text("Nothing here")
     expect(page.locator("#switches button").first).to_be_visible()
@@ -188,6 +188,22 @@ def test_a_page_that_asks_for_nothing_notices_that_the_server_is_away(page: Page
     page.context.set_offline(False)
     page.clock.run_for(45_000)
     expect(state).to_have_attribute("data-state", "live")
+
+
+def test_what_fails_is_asked_for_more_seldom(page: Page, console: Console) -> None:
+    """After 10, 30 and 70 seconds, though the server is there."""
+    console.tolerated.add(503)
+    asked: list[str] = []
+    page.route("**/api/events?*", lambda route: (asked.append(route.request.url), route.fulfill(status=503))[1])
+    page.clock.install()
+    page.goto("/events")
+    state = page.locator("#state")
+    expect(state).to_have_attribute("data-state", "away")
+    before = len(asked)
+    for _ in range(60):
+        page.clock.run_for(1_000)
+        page.evaluate("fetch('/health/live')")
+    assert 1 <= len(asked) - before <= 4
 
 
 def test_a_container_whose_name_is_no_encoding_is_said_not_to_be_there(page: Page) -> None:

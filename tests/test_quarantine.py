@@ -62,6 +62,13 @@ def test_a_token_in_the_place_of_a_name_is_not_listed(observing: Guarded) -> Non
     assert one["host_name"] == f"rms_{id_of(text)}_[hidden]"
 
 
+def test_a_token_in_the_place_of_another_hosts_name_is_not_listed(guard: Guarded) -> None:
+    text = guard.token("--scope", "read")
+    refused(guard.service.post(report(text), **guard.ingest("its-own")), 403, "FORBIDDEN")
+    until(lambda: f"rms_{id_of(text)}_[hidden]" in guard.get(PATH, guard.admin).text)
+    assert text not in guard.get(PATH, guard.admin).text
+
+
 def test_of_a_batch_the_refused_ones_are_kept(observing: Guarded) -> None:
     batch = {"reports": [report("good"), report(""), report("good-too"), {"host": 5}]}
     observing.service.post(batch, "/api/resources/batch")

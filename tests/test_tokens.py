@@ -19,7 +19,7 @@ from tests.guarded import Guarded, bearer, guarding, id_of, made
 from tests.intake import refused, until
 from tests.service import Service, report, running, settings_for
 from tests.test_manage import url_of
-from utils.token_text import FORM, hide, mint, parse
+from utils.token_text import FORM, hide, hide_alone, mint, parse
 from utils.utils import moment
 
 pytestmark = pytest.mark.security
@@ -60,10 +60,21 @@ def test_a_log_keeps_the_id_alone() -> None:
 def test_a_log_keeps_no_secret_whatever_stands_before_it() -> None:
     minted = mint()
     id_, secret, checksum = minted.text.split("_")[1:]
-    assert hide(f"/api/%72ms_{id_}_{secret}_{checksum}") == f"/api/%72ms_{id_}_[hidden]_{checksum}"
-    assert hide(f"{'0' * 32}.{secret}") == f"{'0' * 32}.[hidden]"
-    assert hide(f"/api/hosts/{secret}") == "/api/hosts/[hidden]"
-    assert hide("a" * 63) == "a" * 63
+    assert hide_alone(f"/api/%72ms_{id_}_{secret}_{checksum}") == f"/api/%72ms_{id_}_[hidden]_{checksum}"
+    assert hide_alone(f"{'0' * 32}.{secret}") == f"{'0' * 32}.[hidden]"
+    assert hide_alone(f"/api/hosts/{secret}") == "/api/hosts/[hidden]"
+    assert hide_alone("a" * 63) == "a" * 63
+
+
+def test_no_log_has_the_secret_of_an_address_or_a_field(service: Service) -> None:
+    """An address that is escaped twice, one of a cookie's secret, and a field of that name."""
+    secret = mint().text.split("_")[2]
+    for path in (f"/api/%2572ms_0123456789ab_{secret}_01234567", f"/x/{'0' * 32}.{secret}", f"/api/hosts/{secret}"):
+        assert service.client.get(path).status_code in (404, 422)
+    answer = service.post({f"x{secret}": 1}, "/api/tokens")
+    refused(answer, 422, "VALIDATION")
+    until(lambda: service.log.count("[hidden] status=404") == 1 and "[hidden]_01234567 status=404" in service.log)
+    assert secret[:32] not in service.log + answer.text
 
 
 def token(**fields: object) -> Token:
@@ -168,7 +179,8 @@ def test_on_this_machine_the_api_makes_lists_and_ends_tokens(service: Service) -
         {"name": "x", "scope": "read", "binding": "first"},
         {"name": "x", "scope": "ingest", "binding": "first", "host_name": "a"},
         {"name": "", "scope": "read"},
-        {"name": f"for {'a' * 64}", "scope": "read"},
+        {"name": f"for {mint().text}", "scope": "read"},
+        {"name": "x", "scope": "ingest", "host_name": mint().text},
         {"name": "x", "scope": "read", "secret": "mine"},
         {"name": "x", "scope": "read", "expires_in_days": True},
         [],

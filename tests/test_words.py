@@ -207,12 +207,13 @@ def page_words(language: str) -> dict[str, str]:
 
 def test_the_pages_have_all_their_words_in_both_languages() -> None:
     english, korean = page_words("en"), page_words("ko")
-    assert english.keys() == korean.keys()
+    assert list(english) == list(korean)
     places = re.compile(r"\{\w+\}")
     told = {name for name in english if name.startswith("told.")}
     assert not [
         name for name in english.keys() - told if {*places.findall(english[name])} != {*places.findall(korean[name])}
     ]
+    assert {place for name in told for place in places.findall(korean[name])} == {"{message}"}
 
 
 def test_what_the_pages_translate_is_what_the_server_says() -> None:

@@ -15,7 +15,7 @@ FORM = re.compile(r"rms_([0-9a-f]{12})_([0-9a-f]{64})_([0-9a-f]{8})")
 # What may be left of a token in a log.
 HIDDEN = r"rms_\1_[hidden]"
 _ANY = re.compile(r"rms_([0-9a-f]{12})_[0-9a-f]+(?:_[0-9a-f]*)?")
-# A secret alone, of a token or a sign-in's cookie: what stands before it may be escaped twice, or be left out.
+# A secret alone, of a token or a sign-in's cookie.
 _SECRET = re.compile(r"[0-9a-f]{64}")
 # A JWT begins with an object, which is `eyJ` in its letters, and has dots between its parts. Within a word,
 # which may be an escape (\x0a, %0A) before it, it is told by the object behind the dot.
@@ -55,8 +55,12 @@ def parse(text: str) -> Shown | None:
 def hide(text: str) -> str:
     """The text without the secrets of the tokens in it, and without what people sign in with."""
     text = _ANY.sub(HIDDEN, text) if "rms_" in text else text
-    text = _SECRET.sub("[hidden]", text)
     return _JWT.sub("[hidden]", text) if "eyJ" in text else text
+
+
+def hide_alone(text: str) -> str:
+    """As `hide`, and a secret whatever stands before it: in an address that may be escaped twice, or be left out."""
+    return _SECRET.sub("[hidden]", hide(text))
 
 
 def _hash(secret: str) -> bytes:

@@ -91,7 +91,7 @@ async function answered(method, address, options) {
   let answer = await send(method, address, options);
   if (answer.status !== 401) return answer;
   if ((await refresh()) || token.get()) answer = await send(method, address, options);
-  if (answer.status === 401) signIn(token.get() ? "token" : before && "over");
+  if (answer.status === 401) signIn(token.role() === "read" ? "token" : before && "over");
   return answer;
 }
 
@@ -180,7 +180,7 @@ export function every(seconds, work) {
       final = false;
       waiting.delete(now);
       tell({ loop: now, at: fetched ? Date.now() : null, error: null });
-      waiting.forEach((other) => other());
+      if (fetched) waiting.forEach((other) => other());
     } catch (error) {
       failures += 1;
       after = error.after ?? 0;

@@ -90,6 +90,7 @@ async function signOut() {
   try {
     await ask("POST", "/api/login/logout", {}, { lead: false });
   } catch (error) {
+    line.hidden = false;
     line.dataset.state = "away"; // the cookie would sign in again: nobody is to believe they had gone
     say(line, t("sign.out.failed", { message: error.message }));
     return;

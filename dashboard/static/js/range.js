@@ -85,6 +85,6 @@ export function picker(state, choose) {
     print();
   };
   node.show(state);
-  watch(print); // a span up to now goes on with the data
+  watch(({ at }) => at && print()); // a span up to now goes on with the data
   return node;
 }

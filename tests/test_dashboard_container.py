@@ -88,8 +88,15 @@ def test_a_name_that_is_a_step_in_a_path_leads_to_no_wrong_page(page: Page, flee
         assert [link.get_attribute("href") for link in names.all()] == [None, None, path(host, "...")]
 
 
-def test_of_two_engines_with_the_same_name_one_is_chosen(page: Page, fleet: Fleet) -> None:
+def twins(fleet: Fleet) -> int:
+    """A host with one name in two engines, once it has its events: a page looks for them twice a minute."""
     host = reported(fleet.service, "twins", [one("db"), one("db", "paused", "podman")])
+    until(lambda: len(fleet.service.data("/api/events", host_id=host)) == 2)
+    return host
+
+
+def test_of_two_engines_with_the_same_name_one_is_chosen(page: Page, fleet: Fleet) -> None:
+    host = twins(fleet)
     page.goto(path(host, "db"))
     engines = page.get_by_role("navigation", name="Engine")
     expect(engines.locator("[aria-current]")).to_have_text("docker")
@@ -125,7 +132,7 @@ def test_more_of_a_long_life_is_fetched_page_by_page(page: Page, fleet: Fleet) -
 
 
 def test_is_usable_by_everybody_at_any_width(page: Page, fleet: Fleet) -> None:
-    host = reported(fleet.service, "twins", [one("db"), one("db", "paused", "podman")])
+    host = twins(fleet)
     page.goto(path(host, "db"))
     expect(page.locator(".chart .scatterlayer")).not_to_have_count(0)
     expect(page.locator(".life tbody tr")).not_to_have_count(0)

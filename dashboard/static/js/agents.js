@@ -1,7 +1,7 @@
 // Who reports how well, for admins: the agents, the tokens that they show, and the reports that were refused.
 
 import * as address from "./address.js";
-import { every, get, Refusal, token, whole } from "./api.js";
+import { every, get, Refusal, securityMode, token, whole } from "./api.js";
 import { el, keyed, say } from "./dom.js";
 import { empty } from "./empty.js";
 import { page } from "./frame.js";
@@ -127,7 +127,7 @@ function drawHow() {
 // ---- The page
 
 async function look() {
-  mode ??= (await get("/health").catch(() => null))?.security ?? null;
+  mode = await securityMode();
   try {
     if (mode === "enforce" && token.role() === "viewer") throw new Refusal(403, "FORBIDDEN", t("agents.forbidden.why"));
     agents = await whole("/api/agents");

@@ -129,6 +129,14 @@ function refusal(answer, envelope) {
 /** What is at a path. */
 export const get = async (path, parameters, options) => (await ask("GET", path, parameters, options)).data;
 
+let mode = null;
+
+/** The server's `[security] mode`, asked for once; null while it does not tell. */
+export async function securityMode() {
+  mode ??= (await get("/health", {}, { lead: false }).catch(() => null))?.security ?? null;
+  return mode;
+}
+
 /** What is at a path as a file of some type: `{name, body}`. Throws a Refusal, also where the file ends before its end. */
 export async function file(path, parameters, type) {
   const answer = await answered("GET", address(path, parameters), { headers: { Accept: type } });

@@ -1,17 +1,10 @@
 // What a page says where nothing has been reported yet: how to start an agent, and where its token comes from.
 
-import { get } from "./api.js";
+import { securityMode } from "./api.js";
 import { el, say } from "./dom.js";
 import { t } from "./words.js";
 
 const COMMAND = `python -m agent --server ${location.origin}`;
-let mode = null;
-
-/** Whether reports without a token are refused; asked for once, and only where nothing is there. */
-async function takesToken() {
-  mode ??= (await get("/health", {}, { lead: false }).catch(() => null))?.security ?? null;
-  return mode === "enforce";
-}
 
 /** The part of a page, which is hidden until `show(true)`; the name is that of its text. */
 export function empty(name) {
@@ -21,7 +14,7 @@ export function empty(name) {
   const node = el("div", { class: "empty", hidden: true }, el("p", {}, t(name)), command, hint);
   node.show = async (shown) => {
     node.hidden = !shown;
-    if (!shown || !hint.hidden || !(await takesToken())) return;
+    if (!shown || !hint.hidden || (await securityMode()) !== "enforce") return;
     say(command, `AGENT_TOKEN=rms_… ${COMMAND}`);
     hint.hidden = false;
   };

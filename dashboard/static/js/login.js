@@ -1,6 +1,6 @@
 // Signing in: with a name and a password, or with a read token for a screen that nobody types at.
 
-import { ask, every, get, token } from "./api.js";
+import { ask, every, get, securityMode, token } from "./api.js";
 import { el } from "./dom.js";
 import { field, form } from "./form.js";
 import { page } from "./frame.js";
@@ -70,7 +70,7 @@ page.append(
 
 /** Says so to whoever is let in already; what was kept may have ended, and where nobody is asked it says nothing. */
 async function tellInside() {
-  if (!token.get() || (await get("/health", {}, { lead: false })).security !== "enforce") return;
+  if (!token.get() || (await securityMode()) !== "enforce") return;
   await get("/api/hosts", { limit: 1 });
   already.hidden = !token.get();
 }

@@ -1,6 +1,6 @@
 // What the database takes: how large it is and may become, how long what is kept, and what each table holds.
 
-import { every, get, token } from "./api.js";
+import { every, get, securityMode, token } from "./api.js";
 import { el, keyed, say, svg } from "./dom.js";
 import { page } from "./frame.js";
 import { titles, within } from "./table.js";
@@ -178,8 +178,7 @@ let asked = null;
 
 /** The settings are asked for once, as they change with a start of the server alone, and not by whom they are refused. */
 async function lookAtSettings() {
-  const { security } = await get("/health");
-  if (security === "enforce" && ["viewer", "read"].includes(token.role())) return;
+  if ((await securityMode()) === "enforce" && ["viewer", "read"].includes(token.role())) return;
   settings = (await get("/config").catch(() => null))?.monitoring ?? null;
 }
 

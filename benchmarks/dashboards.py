@@ -2,7 +2,8 @@
 
 One server on each engine is loaded by BENCH_SECONDS without and with 50 open pages of the fleet, in turn, BENCH_ROUNDS
 times. A page asks for what changed every five seconds and for the last hour every minute, as `fleet.js` does; what a
-browser draws of it is not part of this. BENCH_ENGINES=sqlite,mysql narrows it.
+browser draws of it is not part of this. BENCH_ENGINES=sqlite,mysql narrows it. The jobs of every minute take seconds
+of it: BENCH_SECONDS=60 has one of each in every measurement, a shorter one has one or none, and tells less.
 """
 
 import statistics

@@ -1,6 +1,7 @@
 """What the pages of a server say that nobody has reported to: how to start an agent, and where its token comes from."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -8,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.dashboard import Console, faults, opened
 from tests.guarded import Guarded, guarding
 from tests.people import PASSWORD, SECRET, person
-from tests.service import Service, settings_for
+from tests.service import Service, report, running, settings_for
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.security, pytest.mark.slow]
 PAGES = {
@@ -60,3 +61,15 @@ def test_says_where_a_token_is_made_that_the_agent_needs(browser: Browser, stric
         says(page, path, f"AGENT_TOKEN=rms_… python -m agent --server {strict.service.url}")
         page.get_by_role("link", name="New token").click()
         expect(page.get_by_role("button", name="New token")).to_be_visible()
+
+
+def test_does_not_tell_of_memory_that_no_host_told_of(
+    browser: Browser, new_url: Callable[[str], str], tmp_path: Path
+) -> None:
+    with running(settings_for(new_url("sqlite"), tmp_path)) as one, opened(browser, Console(one.url)) as page:
+        one.post(report("web-1", cpu_percentage=12.5, memory_usage=4))
+        page.goto("/")
+        card = page.locator(".sums .card", has_text="Memory of the fleet")
+        expect(card.locator("dd b")).to_have_text("–")  # noqa: RUF001 - the sign of what nobody knows
+        expect(card.locator("dd small")).to_have_text("")
+        assert faults(page) == []

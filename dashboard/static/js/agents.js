@@ -1,10 +1,11 @@
 // Who reports how well, for admins: the agents, the tokens that they show, and the reports that were refused.
 
 import * as address from "./address.js";
-import { every, get, Refusal, securityMode, token, whole } from "./api.js";
+import { get, Refusal, securityMode, token, whole } from "./api.js";
 import { el, keyed, say } from "./dom.js";
 import { empty } from "./empty.js";
 import { page } from "./frame.js";
+import { every } from "./loop.js";
 import { quarantine } from "./quarantine.js";
 import { heads, ordered, orderOf, row, within } from "./table.js";
 import { tokens } from "./tokens.js";

@@ -1,4 +1,4 @@
-// Asks this server's API: envelopes in, data out. Knows the token of whoever looks, and looks again at a pace.
+// Asks this server's API: envelopes in, data out. Knows the token of whoever looks.
 
 import { told } from "./words.js";
 
@@ -157,61 +157,4 @@ export async function whole(path, parameters) {
     next = following(headers);
   }
   return found;
-}
-
-const WAIT_MOST_S = 60;
-const watchers = new Set();
-// What waits for the server to come back: whoever finds it there tells the others.
-const waiting = new Set();
-
-/** Calls back with `{loop, at, error}` whenever some data of a page was fetched (`at`), or was not; `loop` tells which. */
-export const watch = (watcher) => watchers.add(watcher);
-const tell = (news) => watchers.forEach((watcher) => watcher(news));
-
-/**
- * Does some work now and then every so many seconds, but not in a tab that nobody sees, more seldom while the server
- * is away, and no more after a refusal that is final. Gives a function that does it at once; once more if it is being
- * done, for what is asked may be another thing. Work that fetched nothing to show gives false.
- */
-export function every(seconds, work) {
-  let timer = null;
-  let failures = 0;
-  let running = null;
-  let asked = false;
-  let final = false;
-  async function run() {
-    clearTimeout(timer);
-    let after = 0;
-    try {
-      const fetched = (await work()) !== false;
-      failures = 0;
-      final = false;
-      waiting.delete(now);
-      tell({ loop: now, at: fetched ? Date.now() : null, error: null });
-      if (fetched) waiting.forEach((other) => other());
-    } catch (error) {
-      failures += 1;
-      after = error.after ?? 0;
-      final = error.final ?? false;
-      if (error.status === 0 || error.status >= 500) waiting.add(now);
-      tell({ loop: now, at: null, error });
-    }
-    if (document.hidden || final) return;
-    const wait = failures ? Math.min(seconds * 2 ** failures, Math.max(WAIT_MOST_S, seconds)) : seconds;
-    timer = setTimeout(now, Math.max(wait, after) * 1000);
-  }
-  async function runs() {
-    while (asked) {
-      asked = false;
-      await run();
-    }
-  }
-  function now() {
-    asked = true;
-    running ??= runs().finally(() => (running = null));
-    return running;
-  }
-  document.addEventListener("visibilitychange", () => document.hidden || final || now());
-  now();
-  return now;
 }

@@ -1,10 +1,10 @@
 // Hosts and containers beside each other, and two moments: the ends of one span, over which the lines go.
 
 import * as address from "./address.js";
-import { every } from "./api.js";
 import { difference } from "./difference.js";
 import { el } from "./dom.js";
 import { page } from "./frame.js";
+import { every } from "./loop.js";
 import { moments, picker } from "./range.js";
 import { METRICS, together } from "./together.js";
 import { t } from "./words.js";

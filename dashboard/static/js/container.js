@@ -1,10 +1,11 @@
 // One container: its state, its past as charts, and its life as what happened to it, the newest first.
 
 import * as address from "./address.js";
-import { ask, cursor, every, get } from "./api.js";
+import { ask, cursor, get } from "./api.js";
 import { el, keyed, pairs, say } from "./dom.js";
 import { lost, page } from "./frame.js";
 import { key, what } from "./happened.js";
+import { every } from "./loop.js";
 import { past } from "./past.js";
 import { scrolling, titles } from "./table.js";
 import { ago, elsewhere, gib, lasting, moment, number, percent, t, time } from "./words.js";

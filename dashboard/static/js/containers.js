@@ -1,13 +1,14 @@
 // All containers of the fleet: found, sorted, in pages, with the columns that were chosen, and as a file.
 
 import * as address from "./address.js";
-import { ask, every } from "./api.js";
+import { ask } from "./api.js";
 import { csv } from "./csv.js";
 import { el, keyed, say } from "./dom.js";
 import { empty } from "./empty.js";
 import { choice, exact, filters, proposals, search, tags } from "./filters.js";
 import { page } from "./frame.js";
 import { containerAddress } from "./happened.js";
+import { every } from "./loop.js";
 import { FIRST, pager, skipped } from "./paging.js";
 import { heads, orderOf, row, scrolling } from "./table.js";
 import { ago, gib, number, percent, t, time } from "./words.js";

@@ -1,13 +1,14 @@
 // What happened in the fleet, the newest first: of some kind, host or container, in a span of time, in pages and as a file.
 
 import * as address from "./address.js";
-import { ask, every } from "./api.js";
+import { ask } from "./api.js";
 import { csv } from "./csv.js";
 import { el, keyed, say } from "./dom.js";
 import { empty } from "./empty.js";
 import { choice, exact, filters, proposals } from "./filters.js";
 import { page } from "./frame.js";
 import { entry, key } from "./happened.js";
+import { every } from "./loop.js";
 import { FIRST, pager, skipped } from "./paging.js";
 import { moments, picker, span } from "./range.js";
 import { t } from "./words.js";

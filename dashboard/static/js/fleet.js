@@ -1,12 +1,13 @@
 // The fleet at a glance: its sums, every host as a coloured cell, the hosts as a list, and what happened last.
 
 import * as address from "./address.js";
-import { every, get } from "./api.js";
+import { get } from "./api.js";
 import { el, keyed, say } from "./dom.js";
 import { empty } from "./empty.js";
 import { page } from "./frame.js";
 import { COLOURS, grid } from "./grid.js";
 import { entry, key } from "./happened.js";
+import { every } from "./loop.js";
 import { draw, spark } from "./spark.js";
 import { sums } from "./sums.js";
 import { heads, ordered, orderOf, row, scrolling } from "./table.js";

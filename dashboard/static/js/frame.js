@@ -1,8 +1,9 @@
 // What every page has around it: the line that says how fresh it is, the switches, the keys.
 
-import { ask, every, get, token, watch } from "./api.js";
+import { ask, get, token } from "./api.js";
 import { closer, dialog } from "./dialog.js";
 import { el, say } from "./dom.js";
+import { every, watch } from "./loop.js";
 import { language, moment, t, zone } from "./words.js";
 
 const YEAR_S = 31_536_000;

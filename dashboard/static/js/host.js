@@ -1,9 +1,10 @@
 // One host: its past as charts, its containers, what is known of it.
 
-import { every, get } from "./api.js";
+import { get } from "./api.js";
 import { el, keyed, pairs, say } from "./dom.js";
 import { lost, page } from "./frame.js";
 import { containerAddress } from "./happened.js";
+import { every } from "./loop.js";
 import { past } from "./past.js";
 import { draw, spark } from "./spark.js";
 import { row, titles, within } from "./table.js";

@@ -1,9 +1,10 @@
 // Signing in: with a name and a password, or with a read token for a screen that nobody types at.
 
-import { ask, every, get, securityMode, token } from "./api.js";
+import { ask, get, securityMode, token } from "./api.js";
 import { el } from "./dom.js";
 import { field, form } from "./form.js";
 import { page } from "./frame.js";
+import { every } from "./loop.js";
 import { known, t } from "./words.js";
 
 const LOOK_S = 30;

@@ -1,7 +1,7 @@
 // What paper has beside the page: when it was last brought up to date. A screen has that in its first line.
 
-import { watch } from "./api.js";
 import { el, say } from "./dom.js";
+import { watch } from "./loop.js";
 import { moment, t } from "./words.js";
 
 const line = el("p", { class: "paper" });

@@ -1,10 +1,11 @@
 // The charts of one host or container: CPU and memory over a span, with what happened meanwhile.
 
 import * as address from "./address.js";
-import { ask, cursor, every, get } from "./api.js";
+import { ask, cursor, get } from "./api.js";
 import { chart, columns, plain, stepOf, touched } from "./chart.js";
 import { el, say } from "./dom.js";
 import { what } from "./happened.js";
+import { every } from "./loop.js";
 import { picker, span } from "./range.js";
 import { lengthOf, t } from "./words.js";
 

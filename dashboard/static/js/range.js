@@ -1,7 +1,7 @@
 // Which part of the past a page shows: a span up to now, or two moments of one's own.
 
-import { watch } from "./api.js";
 import { el, say } from "./dom.js";
+import { watch } from "./loop.js";
 import { moment, t } from "./words.js";
 
 export const SPANS_S = { "1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000, "1y": 31_536_000 };
@@ -54,37 +54,55 @@ function local(at) {
   return new Date(at - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
-/** The picker; `choose` is called with what changes in the state. */
-export function picker(state, choose) {
-  const node = el("div", { class: "picker", role: "group", "aria-label": t("range") });
-  const from = el("input", { type: "datetime-local", "aria-label": t("range.from") });
-  const to = el("input", { type: "datetime-local", "aria-label": t("range.to") });
-  const own = () => {
+/** Two moments of one's own; `choose` is called with them once they make a span. */
+function own(choose) {
+  const [from, to] = ["from", "to"].map((end) => el("input", { type: "datetime-local", "aria-label": t(`range.${end}`) }));
+  const press = () => {
     to.setCustomValidity(refused([from.value, to.value]));
     if (!to.reportValidity()) return;
-    choose({ range: "", from: new Date(from.value).toISOString(), to: new Date(to.value).toISOString() });
+    const [first, last] = [from, to].map((input) => new Date(input.value).toISOString());
+    choose({ range: "", from: first, to: last });
   };
+  const show = (ends) => ([from.value, to.value] = ends.map(local));
+  return { nodes: [from, to, el("button", { type: "button", onclick: press }, t("range.show"))], show };
+}
+
+/** The spans up to now, one of which is pressed unless a span of one's own is shown. */
+function ready(choose) {
+  const press = (range) => choose({ range, from: "", to: "" });
   const buttons = Object.keys(SPANS_S).map((range) =>
-    el("button", { type: "button", "data-range": range, onclick: () => choose({ range, from: "", to: "" }) }, t(`range.${range}`)),
+    el("button", { type: "button", "data-range": range, onclick: () => press(range) }, t(`range.${range}`)),
   );
-  const note = el("p", { class: "instead", role: "status" });
-  const printed = el("p", { class: "paper" });
-  node.append(...buttons, from, to, el("button", { type: "button", onclick: own }, t("range.show")), note, printed);
-  let shown = state;
-  const print = () => {
-    const [first, last] = span(shown).map((at) => moment(new Date(at).toISOString()));
-    say(printed, t("paper.span", { from: first, to: last }));
-  };
+  const pressed = (button, now) => !moments(now) && button.dataset.range === named(now.range);
+  const show = (now) => buttons.forEach((button) => button.setAttribute("aria-pressed", pressed(button, now)));
+  return { nodes: buttons, show };
+}
+
+/** The span that is shown, on paper; one up to now goes on with the data. */
+function printed() {
+  const node = el("p", { class: "paper" });
+  let shown = null;
   node.show = (now) => {
     shown = now;
-    const [first, last] = span(now);
-    buttons.forEach((button) => button.setAttribute("aria-pressed", !moments(now) && button.dataset.range === named(now.range)));
-    [from.value, to.value] = [local(first), local(last)];
+    const [from, to] = span(now).map((at) => moment(new Date(at).toISOString()));
+    say(node, t("paper.span", { from, to }));
+  };
+  watch(({ at }) => at && node.show(shown));
+  return node;
+}
+
+/** The picker; `choose` is called with what changes in the state. */
+export function picker(state, choose) {
+  const [spans, ends, paper] = [ready(choose), own(choose), printed()];
+  const note = el("p", { class: "instead", role: "status" });
+  const node = el("div", { class: "picker", role: "group", "aria-label": t("range") }, ...spans.nodes, ...ends.nodes, note, paper);
+  node.show = (now) => {
+    spans.show(now);
+    ends.show(span(now));
     say(note, instead(now));
     note.hidden = !note.textContent;
-    print();
+    paper.show(now);
   };
   node.show(state);
-  watch(({ at }) => at && print()); // a span up to now goes on with the data
   return node;
 }

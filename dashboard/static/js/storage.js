@@ -1,8 +1,9 @@
 // What the database takes: how large it is and may become, how long what is kept, and what each table holds.
 
-import { every, get, securityMode, token } from "./api.js";
+import { get, securityMode, token } from "./api.js";
 import { el, keyed, say, svg } from "./dom.js";
 import { page } from "./frame.js";
+import { every } from "./loop.js";
 import { titles, within } from "./table.js";
 import { bytes, known, number, percent, t, time } from "./words.js";
 

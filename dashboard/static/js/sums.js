@@ -14,12 +14,13 @@ function others(containers) {
 function cards(totals, past) {
   const { hosts, containers } = totals;
   const cores = totals.cpu_cores ? t("sum.cpu.beside", { count: totals.cpu_cores }) : "";
-  const memory = { used: gib(totals.memory_usage), all: gib(totals.memory_total) };
+  const known = { used: gib(totals.memory_usage), all: gib(totals.memory_total) };
+  const memory = totals.memory_total ? t("sum.memory.beside", known) : "";
   return [
     ["hosts", number(hosts.online), t("sum.hosts.beside", { count: hosts.offline })],
     ["containers", number(containers.running ?? 0), others(containers)],
     ["cpu", percent(totals.cpu_percentage), cores, past?.cpu_percentage ?? []],
-    ["memory", percent(totals.memory_percentage), t("sum.memory.beside", memory), past?.memory_percentage ?? []],
+    ["memory", percent(totals.memory_percentage), memory, past?.memory_percentage ?? []],
   ];
 }
 

@@ -32,10 +32,13 @@ demo: $(VENV)/.installed ## fill data/demo.db with a made-up fleet, then serve i
 		env DATABASE_URL=sqlite:///data/unfinished.db $(BIN)/python manage.py demo && mv data/unfinished.db data/demo.db; }
 	@exec env DATABASE_URL=sqlite:///data/demo.db SERVER_HOST="$${SERVER_HOST:-127.0.0.1}" $(BIN)/python main.py
 
-# Two processes, each with database servers of its own, as one alone mostly waits for them. Of servers that are not ours
-# there is one for all, and some tests change its settings for a while.
-TEST_PROCESSES ?= $(if $(TEST_MARIADB_URL)$(TEST_MYSQL_URL),0,2)
+# Processes, each with database servers of its own, as one alone mostly waits for them. Of servers that are not ours there
+# is one for all, and some tests change its settings for a while. What measures a duration gets two, however many cores.
+OURS_ALONE := $(if $(TEST_MARIADB_URL)$(TEST_MYSQL_URL),,1)
+TEST_PROCESSES ?= $(if $(OURS_ALONE),2,0)
+SUITE_PROCESSES ?= $(if $(OURS_ALONE),3,0)
 SPLIT = -n $(TEST_PROCESSES) --dist loadfile
+SPLIT_SUITE = -n $(SUITE_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-dev ## run lint, types, the tests and a short run of the faults; as root on Debian also install what they need
 	@$(STAGE); stage programs tests/install.sh
@@ -43,12 +46,12 @@ test: $(VENV)/.installed-dev ## run lint, types, the tests and a short run of th
 	@$(STAGE); stage types $(MAKE) -s types
 	@$(STAGE); work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; result=0; \
 	export TEST_RAN_ON="$$work/ran-on" FAULT_TABLE="$$work/faults" FAULT_ACKS=5000 COVERAGE_FILE="$$work/coverage"; \
-	stage suite $(BIN)/python -m pytest -q -rfER -m 'not faults and not agent and not history and not security and not dashboard' $(SPLIT) --cov --cov-report= --cov-fail-under=0 || result=$$?; \
+	stage suite $(BIN)/python -m pytest -q -rfER -m 'not faults and not agent and not history and not security and not dashboard' $(SPLIT_SUITE) --cov --cov-report= --cov-fail-under=0 || result=$$?; \
 	stage agent $(BIN)/python -m pytest -q -rsR -m agent $(SPLIT) --cov --cov-append --cov-report= --cov-fail-under=0 || result=$$?; \
 	stage history $(BIN)/python -m pytest -q -rsR -m history $(SPLIT) --cov --cov-append --cov-report= --cov-fail-under=0 || result=$$?; \
 	stage dashboard $(BIN)/python -m pytest -q -rsR -m dashboard $(SPLIT) --cov --cov-append --cov-report= --cov-fail-under=0 || result=$$?; \
 	stage security $(BIN)/python -m pytest -q -rsR -m 'security and not faults' $(SPLIT) --cov --cov-append --cov-report=term-missing:skip-covered || result=$$?; \
-	stage faults $(BIN)/python -m pytest -q -rfER -m faults || result=$$?; \
+	stage faults $(BIN)/python -m pytest -q -rfER -m faults $(SPLIT) || result=$$?; \
 	$(BIN)/python -m tests.fault_table "$$work/faults"; \
 	$(BIN)/python -m tests.servers "$$work/ran-on"; exit $$result
 

@@ -74,7 +74,8 @@ class _Page(threading.Thread):
 
     def close(self) -> None:
         self._closed.set()
-        self.join()
+        if self.ident is not None:  # None: it was never started
+            self.join()
 
     def run(self) -> None:
         looks, snapshot, ids = 0, None, list[int]()
@@ -104,13 +105,15 @@ class _Page(threading.Thread):
 @contextmanager
 def _watched(address: str, count: int) -> Iterator[list[_Page]]:
     pages = [_Page(address, place) for place in range(count)]
-    for page in pages:
-        page.start()
-    time.sleep(2 * LOOK_S if pages else 0)  # they are open, and look for what changed
-    for page in pages:
-        page.received = 0
     try:
+        for page in pages:
+            page.start()
+        time.sleep(2 * LOOK_S if pages else 0)  # they are open, and look for what changed
+        for page in pages:
+            page.received = 0
         yield pages
+        if not all(page.is_alive() for page in pages):
+            raise RuntimeError("a page was refused something, and looked no more")
     finally:
         for page in pages:
             page.close()

@@ -165,6 +165,8 @@ def _page(name: str) -> Callable[[Request, Config], Awaitable[Response]]:
     async def page(request: Request, settings: Config) -> Response:
         if not NUMBER.fullmatch(request.path_params.get("host_id", "1")):
             raise NoPage(Code.NOT_FOUND, "no such host", "missing.host")
+        if request.path_params.get("name") == "":
+            raise NoPage(Code.NOT_FOUND, "no such container")
         return shell(request, settings, name)
 
     return page

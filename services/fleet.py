@@ -98,12 +98,12 @@ class Fleet:
         return int(digits) if oldest <= int(digits) <= snapshot.number else 0
 
     async def packed(self, number: int, since: int, body: Callable[[], bytes], *, small: bool) -> bytes:
-        """An answer of a snapshot, made once for all that ask for the same; `small`: by gzip."""
+        """An answer of a snapshot, kept for all that ask for the same; `small`: by gzip."""
         key = (number, since, small)
         if key not in self._packed:
             made = body()
             made = await asyncio.to_thread(gzip.compress, made, 1, mtime=0) if small else made
-            kept = {key: answer for key, answer in self._packed.items() if key[0] == self._snapshot.number}
+            kept = {other: answer for other, answer in self._packed.items() if other[0] == self._snapshot.number}
             self._packed = {**(kept if len(kept) < ANSWERS else {}), key: made}
         return self._packed[key]
 

@@ -33,8 +33,14 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Each takes minutes, and one process: begun last, they would be waited for alone.
+LONG = {"test_benchmarks", "test_processes", "test_adoption_steps", "test_schemathesis"}
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what needs a database server as slow: `make check` leaves it out."""
+    """Puts long modules first, and marks what needs a database server as slow: `make check` leaves it out."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
     for item in items:
         engine = item.callspec.params.get("engine") if hasattr(item, "callspec") else None
         if engine in SERVER_CLASSES:

@@ -53,6 +53,7 @@ def test_events_are_marked_at_their_moment_in_the_zone_of_the_viewer(page: Page,
     # Plotly counts the ms of a zone's clock as if it were UTC.
     marks = "[...document.querySelectorAll('.chart')].map((one) => one.calcdata.at(-1).map((mark) => mark.x))"
     [marked, *_], zone_ms = page.evaluate(marks), page.evaluate("new Date().getTimezoneOffset() * 60000")
+    expect(page.locator(".life time")).not_to_have_count(0)
     told = page.locator(".life time").evaluate_all("all => all.map((one) => Date.parse(one.dateTime))")
     assert zone_ms == -9 * 3_600_000
     assert round(marked[0] + zone_ms) == told[0]

@@ -102,12 +102,6 @@ def test_lists_the_containers_with_their_last_hour(page: Page, fleet: Fleet) -> 
     assert rows.first.locator("a").get_attribute("href") == f"/hosts/{id_of(fleet, 'web-3')}/containers/app-0"
 
 
-def test_a_host_that_is_not_there_is_said_so(page: Page, console: Console) -> None:
-    console.tolerated.add(404)
-    page.goto("/hosts/999")
-    expect(page.locator("#state")).to_contain_text("no such host")
-
-
 def test_a_host_that_is_silent_is_said_so_at_the_top(page: Page, fleet: Fleet) -> None:
     page.goto(f"/hosts/{id_of(fleet, GONE)}")
     expect(page.locator("main > p.wrong")).to_contain_text("The host has been silent since")

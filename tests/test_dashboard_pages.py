@@ -7,7 +7,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.dashboard import NO_ANSWER, WIDTHS, Console, faults, opened
 from tests.intake import until
-from tests.service import Service
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
 # Each with what is there once it has its data.
@@ -147,7 +146,16 @@ def test_paper_tells_the_span_and_when_it_was_looked_at(page: Page, path: str) -
 
 
 @pytest.mark.parametrize(
-    "path", ["/nosuch", "/hosts/abc", "/hosts/0", "/hosts/9999999999999999", "/hosts/1/containers/%E0%A4", "/%zz"]
+    "path",
+    [
+        "/nosuch",
+        "/hosts/abc",
+        "/hosts/0",
+        "/hosts/9999999999999999",
+        "/hosts/1/containers/",
+        "/hosts/1/containers/%E0%A4",
+        "/%zz",
+    ],
 )
 def test_an_address_that_leads_nowhere_leads_to_the_fleet(page: Page, console: Console, path: str) -> None:
     console.tolerated |= {404, 400}
@@ -207,13 +215,22 @@ def test_what_fails_is_asked_for_more_seldom(page: Page, console: Console) -> No
     assert 1 <= len(asked) - before <= 4
 
 
+def test_what_fails_is_not_asked_for_at_the_pace_of_what_does_not(page: Page, console: Console) -> None:
+    console.tolerated.add(503)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.extend([request.url] * ("/api/history?" in request.url)))
+    page.route("**/api/history?*", lambda route: route.fulfill(status=503))
+    page.clock.install()
+    page.goto("/hosts/1")
+    expect(page.locator("#state")).to_have_attribute("data-state", "away")
+    before = len(asked)
+    for _ in range(50):
+        page.clock.run_for(1_000)
+        page.evaluate("fetch('/health/live')")
+    assert len(asked) - before <= 1
+
+
 def test_a_container_whose_name_is_no_encoding_is_said_not_to_be_there(page: Page) -> None:
     page.goto("/hosts/1/containers/%zz")
     expect(page.locator("h1")).to_have_text("%zz")
     expect(page.locator(".warning")).to_contain_text("This host reports no container of this name")
-
-
-def test_an_empty_server_says_what_to_do(browser: Browser, sqlite: Service) -> None:
-    with opened(browser, Console(sqlite.url)) as page:
-        page.goto("/")
-        expect(page.locator("main")).to_contain_text(f"python -m agent --server {sqlite.url}")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -151,7 +152,8 @@ def test_a_month_is_drawn_at_once(browser: Browser, fleet: Fleet, record_propert
     def month(route: Route) -> None:
         body = route.fetch().json()
         spread = {"avg": 20.0, "min": 10.0, "max": 30.0}
-        at = [f"2026-10-{1 + hour // 24:02}T{hour % 24:02}:00:00Z" for hour in range(HOURS)]
+        first = datetime.now(UTC) - timedelta(hours=HOURS)
+        at = [f"{first + timedelta(hours=hour):%Y-%m-%dT%H:00:00Z}" for hour in range(HOURS)]
         points = [
             {"t": moment, "samples": 360, "coverage": 1.0, "status": None, "cpu_percentage": spread}
             | {"memory_usage": spread, "memory_percentage": spread}

@@ -33,6 +33,8 @@ QUIET_S = 4.0
 FLOOR_S = 0.25
 FILES, SURPLUS, HELD_S = 256, 500, 5.0
 SLOW, EVERY_S, CLOSED_S = 2000, 5.0, 15.0
+# Files besides those of the slow clients: a connection of an agent ends while another begins.
+OTHERS = 2
 SENDERS, SENT = 500, 900_000
 HOLDERS = BODIES_BYTES // (SENT - FREE_BYTES)
 MIB = 1 << 20
@@ -144,11 +146,11 @@ def test_f24_slow_and_silent_clients_are_ended_and_harm_no_others(tmp_path: Path
             most = max(most, process.num_fds())
             time.sleep(0.1)
         lasted = slow.result()
-        wait_for(lambda: process.num_fds() <= quiet + 2, within_s=5)
+        wait_for(lambda: process.num_fds() <= quiet + OTHERS, within_s=5)
         gone_s = time.monotonic() - began
         p99_s = fleet.p99_s(began, time.monotonic())
     note("slow and silent clients", "sqlite", slowest_end_s=max(lasted), base_p99_s=base_s, p99_s=p99_s)
-    assert most >= quiet + SLOW  # all of them were there at once
+    assert most >= quiet + SLOW - OTHERS  # all of them were there at once
     assert len(lasted) == SLOW
     assert max(lasted) <= CLOSED_S
     assert gone_s <= CLOSED_S + 5

@@ -58,7 +58,7 @@ async function send(method, address, { body, headers, signal } = {}) {
 let refreshing = null;
 
 /** Gets another sign-in by the cookie, once for all that wait for it; false if there is none. */
-export function refresh() {
+function refresh() {
   refreshing ??= renewed().finally(() => (refreshing = null));
   return refreshing;
 }

@@ -25,7 +25,7 @@ function locale() {
 }
 
 /** The library, fetched once. */
-export function library() {
+function library() {
   plotly ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = address;
@@ -61,21 +61,22 @@ function longest(points, length) {
   return Math.max(length, apart[Math.floor(apart.length / 2)] ?? 0) * 2.2;
 }
 
+const METRIC = ["avg", "min", "max"];
+
 /** A series as columns, with a hole wherever a step is absent: a gap is drawn as a gap. */
 export function columns(points, metric, step) {
   const length = stepOf(step);
-  const made = { t: [], avg: [], min: [], max: [], samples: [] };
+  const made = { t: [], avg: [], min: [], max: [] };
   const most = longest(points, length);
   let before = null;
   for (const point of points) {
     const at = Date.parse(point.t);
     if (before !== null && length && at - before > most) {
       made.t.push(new Date(before + length));
-      for (const name of ["avg", "min", "max", "samples"]) made[name].push(null);
+      for (const name of METRIC) made[name].push(null);
     }
     made.t.push(new Date(at));
-    for (const name of ["avg", "min", "max"]) made[name].push(point[metric]?.[name] ?? null);
-    made.samples.push(point.samples);
+    for (const name of METRIC) made[name].push(point[metric]?.[name] ?? null);
     before = at;
   }
   return made;
@@ -202,6 +203,8 @@ function draw(node) {
 
 const again = () => document.querySelectorAll(".js-plotly-plot").forEach(draw);
 narrow.addEventListener("change", again);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+addEventListener("themechange", again);
 for (const moment of ["beforeprint", "afterprint"]) {
   addEventListener(moment, () => {
     paper = moment === "beforeprint";

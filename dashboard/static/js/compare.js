@@ -30,9 +30,10 @@ const parts = [together(set), difference(set)];
 async function look() {
   // Two moments of the past stay what they were; a span up to now goes on.
   const asked = JSON.stringify(now);
-  if (moments(now) && asked === seen) return;
+  if (moments(now) && asked === seen) return false;
   await Promise.all(parts.map((part) => part.look(now)));
   seen = asked;
+  return true;
 }
 
 function set(changes) {
@@ -53,8 +54,4 @@ const again = every(AGAIN_S, look);
 address.moved(() => {
   now = state();
   show();
-});
-addEventListener("themechange", () => {
-  seen = null;
-  again();
 });

@@ -85,10 +85,14 @@ function drawLinks() {
 
 /** A choice only where two engines have, or had, a container of this name. */
 function drawEngines(names, engine) {
-  const link = (one) => {
+  const there = (one) => {
     const given = new URLSearchParams(location.search);
     given.set("engine", one);
-    return el("a", { href: `?${given}`, "aria-current": one === engine ? "true" : null }, one || t("unknown"));
+    return `?${given}`;
+  };
+  const link = (one) => {
+    const lead = (event) => (event.currentTarget.href = there(one)); // the span may be another one by then
+    return el("a", { href: there(one), "aria-current": one === engine ? "true" : null, onclick: lead }, one);
   };
   engines.replaceChildren(`${t("fact.engine_type")}: `, ...names.flatMap((one, place) => [place ? " " : "", link(one)]));
   engines.hidden = names.length < 2;
@@ -144,7 +148,8 @@ function drawLife() {
 async function lookAtLife() {
   const answer = await ask("GET", "/api/events", { ...whose, limit: EVENTS });
   const last = answer.data.at(-1);
-  const before = life?.length > EVENTS ? life.filter((event) => event.at < last?.at) : [];
+  const newest = new Set(answer.data.map(key));
+  const before = life?.length > EVENTS ? life.filter((event) => event.at <= last?.at && !newest.has(key(event))) : [];
   if (!before.length) older = cursor(answer.headers);
   life = [...answer.data, ...before];
   drawLife();
@@ -152,9 +157,12 @@ async function lookAtLife() {
 }
 
 async function lookFurther() {
-  more.disabled = true;
+  if (more.ariaDisabled) return;
+  more.ariaDisabled = "true"; // in words alone: it keeps the focus
+  const from = older;
   try {
-    const answer = await ask("GET", "/api/events", { ...whose, limit: EVENTS, cursor: older });
+    const answer = await ask("GET", "/api/events", { ...whose, limit: EVENTS, cursor: from });
+    if (older !== from) return; // what it follows was fetched anew meanwhile
     const have = new Set(life.map(key));
     older = cursor(answer.headers);
     life = [...life, ...answer.data.filter((event) => !have.has(key(event)))];
@@ -162,7 +170,7 @@ async function lookFurther() {
   } catch (error) {
     say(shown, t("life.failed", { message: error.message }));
   } finally {
-    more.disabled = false;
+    more.ariaDisabled = null;
   }
 }
 

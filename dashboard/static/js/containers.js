@@ -38,7 +38,7 @@ const COLUMNS = {
   image: plain("image"),
   started_at: (one) => one.started_at,
   restart_count: (one) => number(one.restart_count),
-  exit_code: (one) => number(one.exit_code),
+  exit_code: (one) => `${one.exit_code ?? "–"}`,
   oom_killed: (one) => yes(one.oom_killed),
   cluster_name: plain("cluster_name"),
   node_name: plain("node_name"),
@@ -125,7 +125,9 @@ function drawRow(made, one) {
   });
 }
 
-function drawBody(rows) {
+let rows = [];
+
+function drawBody() {
   if (drawn !== now.columns) {
     body.replaceChildren();
     body.kept = null;
@@ -135,10 +137,11 @@ function drawBody(rows) {
   keyed(body, rows, keyOf, rowOf, drawRow);
 }
 
-function draw(rows, headers) {
+function draw(found, headers) {
+  rows = found;
   const total = Number(headers.get("X-Total-Count"));
   const before = skipped(now);
-  drawBody(rows);
+  drawBody();
   for (const name of ["cluster_name", "node_name", "engine_type", "status"]) fields.propose({ [name]: rows.map((one) => one[name]) });
   say(count, rows.length ? t("containers.count", { first: before + 1, last: before + rows.length, count: total }) : t("containers.count.none"));
   turn.show(now, headers);
@@ -192,6 +195,7 @@ function show() {
   size.value = now.limit;
   boxes.forEach((box) => (box.checked = columns().includes(box.value)));
   head.show(columns(), now.sort);
+  drawBody();
 }
 
 page.append(

@@ -101,7 +101,7 @@ export function tags(choose) {
     node.value = "";
     if (tag && !chosen.includes(tag)) choose({ tag: [...chosen, tag] });
   };
-  const entered = (event) => event.key === "Enter" && add();
+  const entered = (event) => event.key === "Enter" && !event.isComposing && add();
   const { node, list, picks, propose } = input("tag", { maxlength: 64, onchange: add, onkeydown: entered, oninput: (event) => picks(event) && add() });
   const chips = el("ul", { class: "tags", "aria-label": t("filter.tag") });
   const leave = (tag) => {

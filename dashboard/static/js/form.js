@@ -41,7 +41,7 @@ export function form(work, go, fields, ...others) {
 }
 
 /** Copies what a node says; on a page without TLS browsers give nothing but the old way. */
-export async function copy(node) {
+async function copy(node) {
   const text = node.textContent;
   const done = await navigator.clipboard?.writeText(text).then(() => true, () => false);
   if (done) return true;

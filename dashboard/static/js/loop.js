@@ -2,8 +2,8 @@
 
 const WAIT_MOST_S = 60;
 const watchers = new Set();
-// What waits for the server to come back: whoever finds it there tells the others.
-const waiting = new Set();
+// What waits for the server to come back, and the status it was answered, 0 for no answer at all.
+const waiting = new Map();
 
 /** Calls back with `{loop, at, error}` whenever some data of a page was fetched (`at`), or was not; `loop` tells which. */
 export const watch = (watcher) => watchers.add(watcher);
@@ -43,17 +43,18 @@ class Loop {
     }
   }
 
+  /** Whoever finds the server there again tells the others; one that refuses another's work is there all the time. */
   done(fetched) {
     [this.failures, this.final] = [0, false];
-    waiting.delete(this);
+    const waited = waiting.delete(this);
     tell({ loop: this, at: fetched ? Date.now() : null, error: null });
-    if (fetched) waiting.forEach((other) => other.now());
+    if (fetched) waiting.forEach((status, other) => (waited || status === 0) && other.now());
   }
 
   failed(error) {
     this.failures += 1;
     this.final = error.final ?? false;
-    if (error.status === 0 || error.status >= 500) waiting.add(this);
+    if (error.status === 0 || error.status >= 500) waiting.set(this, error.status);
     tell({ loop: this, at: null, error });
   }
 

@@ -72,7 +72,6 @@ export function past(whose) {
     ranges.show(now);
     again();
   });
-  addEventListener("themechange", () => again());
   const again = every(AGAIN_S, look);
   return el("section", { "aria-label": t("past") }, ranges, note, ...figures.map(({ figure }) => figure));
 }

@@ -33,6 +33,7 @@ function known(one) {
 /** The part of the agents' page; `changed` is called when one was stored. */
 export function quarantine(changed) {
   let changes = false;
+  const underway = new Set();
   const body = el("tbody");
   const none = el("p", { class: "empty", hidden: true }, t("quarantine.none"));
   const done = el("p", { class: "note", role: "status" });
@@ -40,8 +41,8 @@ export function quarantine(changed) {
   async function view(one) {
     try {
       const whole = await get(`/api/agents/quarantine/${one.id}`);
-      const none = whole.body === null;
-      const text = none ? el("p", {}, t("quarantine.too-large")) : copied(whole.body, t("quarantine.body"));
+      const large = whole.body === null;
+      const text = large ? el("p", {}, t("quarantine.too-large")) : copied(whole.body, t("quarantine.body"));
       dialog(t("quarantine.report", { id: one.id }), known(whole), text, closer(t("close"), { autofocus: true }));
     } catch (error) {
       say(done, refusal(error));
@@ -49,6 +50,8 @@ export function quarantine(changed) {
   }
 
   async function replay(one) {
+    if (underway.has(one.id)) return;
+    underway.add(one.id);
     say(done, "");
     try {
       await ask("POST", `/api/agents/quarantine/${one.id}/replay`);
@@ -56,6 +59,7 @@ export function quarantine(changed) {
     } catch (error) {
       say(done, `▲ ${t("quarantine.refused", { message: refusal(error) })}`);
     }
+    underway.delete(one.id);
     changed();
   }
 

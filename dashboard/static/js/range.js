@@ -4,7 +4,7 @@ import { el, say } from "./dom.js";
 import { watch } from "./loop.js";
 import { moment, t } from "./words.js";
 
-export const SPANS_S = { "1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000, "1y": 31_536_000 };
+const SPANS_S = { "1h": 3_600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000, "1y": 31_536_000 };
 
 // Browsers make a moment of many a word; an address has ISO 8601.
 const ISO = /^\d{4}-\d\d-\d\d([T ].*)?$/;

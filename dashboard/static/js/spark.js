@@ -17,6 +17,8 @@ function path(values, most) {
     }
     const y = HEIGHT - 1 - (Math.min(value, most) / most) * (HEIGHT - 2);
     text += `${pen}${(index * step).toFixed(1)} ${y.toFixed(1)}`;
+    const alone = pen === "M" && (values[index + 1] ?? null) === null;
+    if (alone) text += "m-1 0h2"; // a line needs two
     pen = "L";
   });
   return text;

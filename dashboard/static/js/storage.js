@@ -11,6 +11,8 @@ import { bytes, known, number, percent, t, time } from "./words.js";
 const LOOK_S = 60;
 const DAY_MS = 86_400_000;
 const AHEAD_DAYS = [7, 30, 90, 365];
+// What is further away than a century is no forecast, and may be no date.
+const FAR_DAYS = 36_500;
 const KEPT = {
   reports: "retention_raw_days",
   containers: "retention_raw_days",
@@ -45,11 +47,10 @@ const signed = (value) => `${value < 0 ? "−" : "+"}${bytes(Math.abs(value))}`;
 
 function until(storage) {
   if (storage.limit_bytes === null) return ["–", t("storage.no-limit")];
-  if (storage.days_until_limit === null) return [t("storage.never"), t("storage.never.beside")];
+  if (storage.days_until_limit === null || storage.days_until_limit > FAR_DAYS) return [t("storage.never"), t("storage.never.beside")];
   const days = storage.days_until_limit;
   const at = new Date(Date.parse(storage.measured_at) + days * DAY_MS);
-  const count = days < 10 ? days : Math.round(days);
-  return [t("storage.days", { count }), el("span", {}, t("storage.until.beside"), " ", time(at.toISOString()))];
+  return [t("storage.days", { count: Math.round(days) }), el("span", {}, t("storage.until.beside"), " ", time(at.toISOString()))];
 }
 
 function used({ used_bytes: size, limit_bytes: limit }) {
@@ -177,10 +178,14 @@ function drawTables(storage) {
 
 let asked = null;
 
-/** The settings are asked for once, as they change with a start of the server alone, and not by whom they are refused. */
+/** The settings are fetched once, as they change with a start of the server alone, and not by whom they are refused. */
 async function lookAtSettings() {
   if ((await securityMode()) === "enforce" && ["viewer", "read"].includes(token.role())) return;
-  settings = (await get("/config").catch(() => null))?.monitoring ?? null;
+  try {
+    settings = (await get("/config")).monitoring;
+  } catch (error) {
+    if (!error.final) asked = null; // the next look may get them
+  }
 }
 
 async function look() {

@@ -28,13 +28,13 @@ export function suggest(words, find, choose) {
     clearTimeout(timer);
     const asked = input.value.trim();
     if (!asked) return close();
-    const found = await find(asked).catch(() => []);
+    const [found, wrong] = await find(asked).then((all) => [all, null], (error) => [[], error]);
     if (asked !== input.value.trim() || document.activeElement !== input) return;
     items = found;
     list.replaceChildren(...items.map(offer));
     list.hidden = items.length === 0;
     input.setAttribute("aria-expanded", items.length > 0);
-    say(told, items.length ? t("suggest.count", { count: items.length }) : t("suggest.none"));
+    say(told, wrong ? wrong.message : items.length ? t("suggest.count", { count: items.length }) : t("suggest.none"));
     mark(-1);
   }
 
@@ -53,6 +53,7 @@ export function suggest(words, find, choose) {
   }
 
   function pressed(event) {
+    if (event.isComposing) return; // Enter ends a syllable
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (by && items.length) mark((Math.max(active, by < 0 ? 0 : -1) + by + items.length) % items.length);
     else if (event.key === "Enter" && items.length) take(items[Math.max(active, 0)]);

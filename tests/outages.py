@@ -30,8 +30,8 @@ def reporting(url: str, folder: Path, **environ: str) -> Iterator[tuple[Program,
     """A server of two workers, and as many agents as report to it within a second."""
     given = {"SERVER_WORKERS": str(WORKERS), **environ}
     with program(MAIN, url, folder, 0, **given) as one:
-        # One of them is ready before the other, which may still be given up for one that starts sooner.
-        wait_for(lambda: one.log.count(" started version=") >= int(given["SERVER_WORKERS"]))
+        # One of them has found the database before the other, which may still be given up for one that starts sooner.
+        wait_for(lambda: one.log.count(" database_up ") >= int(given["SERVER_WORKERS"]))
         with Fleet([one.ready().port], agents=RATE, rate=RATE).reporting() as fleet:
             yield one, fleet
 

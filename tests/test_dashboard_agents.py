@@ -56,6 +56,7 @@ def _reported(staff: Guarded) -> None:
     wrong = report("seen-2", cpu_percentage="much")
     assert staff.service.post(wrong, **shown).status_code == 422
     until(lambda: len(_agents(staff)) == len(SEEN) and any(agent["refused"] for agent in _agents(staff)))
+    until(lambda: bool(_quarantined(staff)))
 
 
 def _agents(staff: Guarded) -> list[dict[str, object]]:

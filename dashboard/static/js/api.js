@@ -17,7 +17,7 @@ export class Refusal extends Error {
 
   /** Whether the same would be answered however often it is asked; what has no code of ours may be a proxy's. */
   get final() {
-    return this.status === 403 || ["NOT_FOUND", "VALIDATION"].includes(this.code);
+    return ["FORBIDDEN", "NOT_FOUND", "VALIDATION"].includes(this.code);
   }
 }
 

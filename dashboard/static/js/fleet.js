@@ -79,6 +79,9 @@ async function lookAtRows() {
   const ids = listed().slice(0, Math.min(most(), MOST_TRENDS)).map((host) => host.id);
   if (!ids.length) return;
   const { series } = await get("/api/trends", { host_ids: ids.join(",") });
+  const all = trends.get("fleet");
+  trends.clear(); // a host of which nothing is told any more has no line
+  trends.set("fleet", all);
   series.forEach((one) => trends.set(one.host_id, one));
   drawList();
 }
@@ -115,8 +118,7 @@ function drawRow(made, host) {
   made.dataset.status = host.status;
   NAMES.forEach((name, place) => say(place ? made.children[place] : made.firstChild.firstChild, COLUMNS[name](host)));
   made.querySelector(".last_seen").title = elsewhere(host.last_seen);
-  const past = trends.get(host.id);
-  if (past) draw(made.lastChild.firstChild, past.cpu_percentage);
+  draw(made.lastChild.firstChild, trends.get(host.id)?.cpu_percentage ?? []);
 }
 
 function drawList() {

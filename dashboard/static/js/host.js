@@ -73,8 +73,7 @@ function drawRow(line, one) {
   line.dataset.status = one.status;
   COLUMNS.forEach(([, words], place) => say(place ? line.children[place] : line.firstChild.firstChild, words(one)));
   if (one.started_at) line.querySelector(".started_at").title = elsewhere(one.started_at);
-  const trend = trends.get(keyOf(one));
-  if (trend) draw(line.lastChild.firstChild, trend.cpu_percentage);
+  draw(line.lastChild.firstChild, trends.get(keyOf(one))?.cpu_percentage ?? []);
 }
 
 function drawContainers(containers) {
@@ -95,6 +94,7 @@ async function look() {
 
 async function lookBack() {
   const { series } = await get("/api/trends", { host_ids: id, of: "containers" });
+  trends.clear();
   series.forEach((one) => trends.set(keyOf(one), one));
   if (!containers) return false;
   drawContainers(containers);

@@ -68,7 +68,7 @@ function label(one) {
 
 /** Average, least and greatest value of a line's points. */
 function sums(points, metric) {
-  const known = points.filter((point) => point[metric]);
+  const known = points.filter((point) => (point[metric]?.avg ?? null) !== null);
   const samples = known.reduce((sum, point) => sum + point.samples, 0);
   if (!samples) return [null, null, null];
   const average = known.reduce((sum, point) => sum + point[metric].avg * point.samples, 0) / samples;

@@ -33,8 +33,9 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Each takes minutes, and one process: begun last, they would be waited for alone.
-LONG = {"test_benchmarks", "test_processes", "test_adoption_steps", "test_schemathesis"}
+# Each takes minutes, and one process: begun last, they would be waited for alone. test_adoption_steps does so too, but
+# measures how long something takes, and has its minute more easily apart from these.
+LONG = {"test_benchmarks", "test_processes", "test_schemathesis"}
 
 
 @pytest.hookimpl(trylast=True)

@@ -198,36 +198,29 @@ def test_a_page_that_asks_for_nothing_notices_that_the_server_is_away(page: Page
     expect(state).to_have_attribute("data-state", "live")
 
 
-def test_what_fails_is_asked_for_more_seldom(page: Page, console: Console) -> None:
-    """After 10, 30 and 70 seconds, though the server is there."""
+def asked_again(page: Page, console: Console, path: str, refused: str, seconds: int) -> int:
+    """How often a page asks again, within so many seconds, for a part that is refused from the start."""
     console.tolerated.add(503)
     asked: list[str] = []
-    page.on("request", lambda request: asked.extend([request.url] * ("/api/events?" in request.url)))
-    page.route("**/api/events?*", lambda route: route.fulfill(status=503))
+    page.on("request", lambda request: asked.extend([request.url] * (f"{refused}?" in request.url)))
+    page.route(f"**{refused}?*", lambda route: route.fulfill(status=503))
     page.clock.install()
-    page.goto("/events")
-    state = page.locator("#state")
-    expect(state).to_have_attribute("data-state", "away")
+    page.goto(path)
+    expect(page.locator("#state")).to_have_attribute("data-state", "away")
     before = len(asked)
-    for _ in range(60):
+    for _ in range(seconds):
         page.clock.run_for(1_000)
         page.evaluate("fetch('/health/live')")
-    assert 1 <= len(asked) - before <= 4
+    return len(asked) - before
+
+
+def test_what_fails_is_asked_for_more_seldom(page: Page, console: Console) -> None:
+    """After 10, 30 and 70 seconds, though the server is there."""
+    assert 1 <= asked_again(page, console, "/events", "/api/events", 60) <= 4
 
 
 def test_what_fails_is_not_asked_for_at_the_pace_of_what_does_not(page: Page, console: Console) -> None:
-    console.tolerated.add(503)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.extend([request.url] * ("/api/history?" in request.url)))
-    page.route("**/api/history?*", lambda route: route.fulfill(status=503))
-    page.clock.install()
-    page.goto("/hosts/1")
-    expect(page.locator("#state")).to_have_attribute("data-state", "away")
-    before = len(asked)
-    for _ in range(50):
-        page.clock.run_for(1_000)
-        page.evaluate("fetch('/health/live')")
-    assert len(asked) - before <= 1
+    assert asked_again(page, console, "/hosts/1", "/api/history", 50) <= 1
 
 
 def test_a_container_whose_name_is_no_encoding_is_said_not_to_be_there(page: Page) -> None:

@@ -133,6 +133,11 @@ def filled(service: Service) -> Fleet:
     return Fleet(service)
 
 
+def look_again(page: Page) -> None:
+    """What a page does every few seconds it does at once, as when its tab is turned to."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
 def faults(page: Page) -> list[str]:
     """What keeps people from using a page: axe's findings that are serious or worse, and where."""
     found = Axe().run(page).response["violations"]

@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.dashboard import GONE, HOSTS, WIDTHS, Fleet, faults
+from tests.dashboard import GONE, HOSTS, WIDTHS, Fleet, faults, look_again
 from tests.intake import until
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
@@ -94,6 +94,23 @@ def test_what_an_address_cannot_ask_for_is_as_usual(page: Page, fleet: Fleet, qu
     expect(page.locator(".chart .scatterlayer .trace")).to_have_count(1)
     expect(page.get_by_role("radio", name="CPU")).to_be_checked()
     expect(page.locator("#state")).to_have_attribute("data-state", "live")
+
+
+def test_a_row_keeps_the_focus(page: Page) -> None:
+    def risen(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        body["data"]["movers"]["cpu_percentage"][0]["to"]["cpu_percentage"] = 1234.5
+        route.fulfill(response=answer, json=body)
+
+    page.goto("/compare?range=1h")
+    first = part(page, "Biggest changes in CPU of containers").first
+    link = first.get_by_role("link").last
+    link.focus()
+    page.route("**/api/diff?*", risen)
+    look_again(page)
+    expect(first).to_contain_text("1,234.5 %")
+    expect(link).to_be_focused()
 
 
 def test_is_usable_by_everybody_at_any_width(page: Page, fleet: Fleet) -> None:

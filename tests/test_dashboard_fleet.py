@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -35,6 +36,14 @@ def test_shows_the_fleet_at_a_glance(page: Page) -> None:
     expect(page.get_by_role("list", name="All hosts").get_by_role("link")).to_have_count(len(HOSTS) + 1)
     expect(page.locator("tbody tr .spark path[d^=M]")).to_have_count(len(HOSTS) + 1)
     expect(page.locator(".happened")).to_contain_text("web-1 / app-4 running → exited")
+
+
+def test_asks_for_nothing_twice_at_first(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.goto("/")
+    expect(page.locator(".happened li").first).to_be_visible()
+    assert [asked.count(path) for path in ("/api/fleet", "/api/trends", "/api/events")] == [1, 2, 1]
 
 
 def test_a_cell_says_what_its_colour_says(page: Page) -> None:

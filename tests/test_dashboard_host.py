@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.dashboard import CONTAINERS, GONE, MINUTES, Console, Fleet, opened
+from tests.dashboard import CONTAINERS, GONE, MINUTES, Console, Fleet, look_again, opened
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
 CHART = ".chart >> nth=0"
@@ -210,6 +210,42 @@ def test_a_phone_that_is_turned_gets_the_charts_of_its_width(page: Page) -> None
     height = "document.querySelector('.chart')._fullLayout.height"
     wide = page.evaluate(height)
     page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_function(f"{height} > {wide}")
+    page.wait_for_function(f"() => {height} > {wide}")  # a function, as the pages let nobody evaluate a text
     page.set_viewport_size({"width": 844, "height": 390})
-    page.wait_for_function(f"{height} === {wide}")
+    page.wait_for_function(f"() => {height} === {wide}")
+
+
+def drawn_again(page: Page) -> None:
+    """The page looks at once, as it does every minute, and has drawn its charts anew."""
+    page.evaluate("performance.clearMeasures('charts')")
+    look_again(page)
+    page.wait_for_function("() => performance.getEntriesByName('charts').length")
+
+
+def test_what_the_legend_took_out_stays_out(page: Page, fleet: Fleet) -> None:
+    page.goto(f"/hosts/{id_of(fleet, 'web-1')}")
+    shown(page)
+    band = page.locator(f"{CHART} >> .legend .traces").first
+    band.locator(".legendtoggle").click()
+    expect(band).to_have_css("opacity", "0.5")
+    drawn_again(page)
+    page.emulate_media(color_scheme="dark")
+    expect(band).to_have_css("opacity", "0.5")
+    with page.expect_response("**/api/history?*"):
+        page.get_by_role("button", name="6 h").click()
+    drawn_again(page)
+    expect(band).to_have_css("opacity", "0.5")
+    first, last = page.evaluate("document.querySelector('.chart').layout.xaxis.range.map(Number)")
+    assert last - first == 6 * 3_600_000
+
+
+def test_a_tag_keeps_the_focus(page: Page, fleet: Fleet) -> None:
+    host = id_of(fleet, "web-4")
+    fleet.service.client.put(f"/api/hosts/{host}/tags", json={"tags": ["prod", "seoul"]})
+    page.goto(f"/hosts/{host}")
+    tag = page.get_by_role("link", name="seoul")
+    tag.focus()
+    fleet.service.client.put(f"/api/hosts/{host}/tags", json={"tags": ["seoul"]})
+    look_again(page)
+    expect(page.get_by_role("link", name="prod")).to_have_count(0)
+    expect(tag).to_be_focused()

@@ -106,9 +106,12 @@ const SERIES = Array.from({ length: 8 }, (_, index) => `--series-${index + 1}`);
 // As in the style sheet: of a chart this narrow the buttons, the lines and the legend are one below the other.
 const narrow = matchMedia("(max-width: 40rem)");
 const NARROW = {
-  layout: { margin: { l: 48, r: 12, t: 40, b: 36 }, height: 340, legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom" } },
+  layout: { margin: { l: 48, r: 12, t: 40, b: 36 }, height: 340 },
+  legend: { yref: "container", y: 0, yanchor: "bottom" },
   axis: { nticks: 5, tickangle: 0, automargin: true },
 };
+
+const KEPT = "kept";
 
 function layout(colours, unit, span) {
   const axis = { gridcolor: colours.line, linecolor: colours.line, zerolinecolor: colours.line };
@@ -120,9 +123,10 @@ function layout(colours, unit, span) {
     font: { color: colours.text, family: "system-ui, sans-serif", size: 12 },
     hovermode: "x unified",
     hoverlabel: { bgcolor: colours.card, bordercolor: colours.line, font: { color: colours.text }, namelength: 60 },
-    legend: { orientation: "h", y: 1.12 },
     ...(narrow.matches && NARROW.layout),
-    modebar: { bgcolor: colours.card, color: colours.text, activecolor: colours.series[0] },
+    // Lines taken out by the legend and a button pressed stay so when the chart is drawn anew; the span does not.
+    legend: { orientation: "h", y: 1.12, ...(narrow.matches && NARROW.legend), uirevision: KEPT },
+    modebar: { bgcolor: colours.card, color: colours.text, activecolor: colours.series[0], uirevision: KEPT },
     dragmode: touched ? false : "zoom",
     xaxis: { ...axis, type: "date", range: span.map((at) => new Date(at)), ...(narrow.matches && NARROW.axis) },
     yaxis: { ...axis, title: { text: unit }, rangemode: "tozero", fixedrange: true },
@@ -135,15 +139,15 @@ function lines(series, colours, unit) {
     const mode = shown.t.length > FEW ? "lines" : "lines+markers";
     const common = { x: shown.t, type: "scatter", mode, connectgaps: false, legendgroup: name };
     const line = { color: colour, width: 1.75, dash: DASHES[index % DASHES.length] };
-    const average = { ...common, y: shown.avg, name, marker: { color: colour, size: 5 }, line, hovertemplate: `%{y:.1f} ${unit}` };
+    const average = { ...common, uid: `${index} avg`, y: shown.avg, name, marker: { color: colour, size: 5 }, line, hovertemplate: `%{y:.1f} ${unit}` };
     if (!band) return [average];
     const edge = { ...common, mode: "lines", line: { width: 0 }, showlegend: false, legendgroup: `${name} band`, hovertemplate: `%{y:.1f} ${unit}` };
     const fill = colour.replace("rgb(", "rgba(").replace(")", ", 0.2)");
     // In the legend it stands for the whole band, beside the pointer for its lower edge.
     const lower = { name: t("chart.band"), showlegend: true, hovertemplate: `${edge.hovertemplate}<extra>${t("chart.min")}</extra>` };
     return [
-      { ...edge, y: shown.max, name: t("chart.max") },
-      { ...edge, ...lower, y: shown.min, fill: "tonexty", fillcolor: fill },
+      { ...edge, uid: `${index} max`, y: shown.max, name: t("chart.max") },
+      { ...edge, ...lower, uid: `${index} min`, y: shown.min, fill: "tonexty", fillcolor: fill },
       average,
     ];
   });
@@ -161,7 +165,7 @@ function marks(events, colours) {
   const moments = events.map(({ at }) => new Date(at));
   const shapes = moments.map((at) => ({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: colours.marks, width: 1, dash: "dot" } }));
   const trace = {
-    x: moments, y: events.map(() => 0), text: events.map(({ words }) => words), name: t("chart.events"),
+    uid: "events", x: moments, y: events.map(() => 0), text: events.map(({ words }) => words), name: t("chart.events"),
     type: "scatter", mode: "markers", marker: { symbol: "triangle-up", size: 9, color: colours.marks }, hovertemplate: "%{text}<extra></extra>",
   };
   return { shapes, traces: events.length ? [trace] : [] };

@@ -1,12 +1,12 @@
 // What changed between two moments, as tables.
 
 import { get, Refusal } from "./api.js";
-import { el, say } from "./dom.js";
+import { el, keyed, say } from "./dom.js";
 import { empty } from "./empty.js";
 import { containerAddress } from "./happened.js";
 import { moments, span } from "./range.js";
 import { suggest } from "./suggest.js";
-import { scrolling, titles } from "./table.js";
+import { row, scrolling, titles } from "./table.js";
 import { gib, lengthOf, moment, number, percent, t } from "./words.js";
 
 const HOSTS = 10_000;
@@ -52,14 +52,26 @@ function hostMovers(both, metric) {
 
 // ---- Tables
 
-function table(name, count, heads, rows) {
-  if (!rows.length) return null;
-  const head = titles(heads, (column) => t(`diff.${column}`));
-  const body = rows.map((cells) => el("tr", {}, ...cells.map((cell, place) => el(place ? "td" : "th", { scope: place ? null : "row" }, cell))));
+/** What a table shows; null without rows. A row's first cell names it. */
+const table = (name, count, heads, rows) => (rows.length ? { name, count, heads, rows } : null);
+
+function tableOf({ name, heads }) {
   const id = `diff-${name.replace(".", "-")}`;
+  const head = titles(heads, (column) => t(`diff.${column}`));
+  return el("section", {}, el("h3", { id }), scrolling({ "aria-labelledby": id }, head, el("tbody")));
+}
+
+function drawTable(section, { name, count, heads, rows }) {
   const some = count > rows.length ? t("diff.some", { shown: rows.length, count }) : number(count);
-  const title = el("h3", { id }, t(`diff.${name}`), count === null ? "" : ` (${some})`);
-  return el("section", {}, title, scrolling({ "aria-labelledby": id }, head, el("tbody", {}, ...body)));
+  say(section.querySelector("h3"), t(`diff.${name}`) + (count === null ? "" : ` (${some})`));
+  keyed(section.querySelector("tbody"), rows, ([first]) => first.textContent ?? first, () => row(heads), drawRow);
+}
+
+function drawRow(line, cells) {
+  cells.map((cell) => (cell.nodeType ? cell : document.createTextNode(cell))).forEach((cell, place) => {
+    const before = line.children[place];
+    if (!before.firstChild?.isEqualNode(cell)) before.replaceChildren(cell); // an equal link may have the focus
+  });
 }
 
 const METRICS = [
@@ -82,9 +94,9 @@ const containerTurn = (one) => [containerLink(one), turn(one.from.status, one.to
 const hostTurn = (one) => [hostLink(one), turn(statusOf(one.from), statusOf(one.to))];
 
 function tables(diff, hosts, rows) {
-  const some = (part, row) => part.slice(0, rows).map(row);
-  const ofHosts = (name, heads, row) => table(`hosts.${name}`, hosts[name].length, heads, some(hosts[name], row));
-  const ofContainers = (name, heads, row) => table(`containers.${name}`, diff[name].count, heads, some(diff[name].containers, row));
+  const some = (part, cellsOf) => part.slice(0, rows).map(cellsOf);
+  const ofHosts = (name, heads, cellsOf) => table(`hosts.${name}`, hosts[name].length, heads, some(hosts[name], cellsOf));
+  const ofContainers = (name, heads, cellsOf) => table(`containers.${name}`, diff[name].count, heads, some(diff[name].containers, cellsOf));
   return [
     ofHosts("appeared", HOST_HEADS, (one) => [hostLink(one), statusOf(one)]),
     ofHosts("vanished", ["hosts", "last"], (one) => [one.host_name, statusOf(one)]),
@@ -166,7 +178,7 @@ export function difference(choose) {
     } catch (error) {
       if (!(error instanceof Refusal) || ![404, 422].includes(error.status)) throw error;
       drawNothing(false);
-      found.replaceChildren();
+      keyed(found, []);
       notes.replaceChildren();
       say(told, error.message);
     }
@@ -176,7 +188,7 @@ export function difference(choose) {
     const rows = Number(now.rows);
     say(told, summary(diff, hosts));
     notes.replaceChildren(...[diff.from, diff.to].map(noteOf).filter(Boolean).map((words) => el("p", {}, words)));
-    found.replaceChildren(...tables(diff, hosts, rows));
+    keyed(found, tables(diff, hosts, rows), ({ name }) => name, tableOf, drawTable);
     const longest = Math.max(...PARTS.flatMap((part) => [hosts[part].length, diff[part].count]));
     more.hidden = rows >= MOST || longest <= rows;
   }

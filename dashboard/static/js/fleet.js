@@ -61,17 +61,20 @@ async function look() {
   }
   ({ snapshot, totals } = seen);
   drawAll(seen.full || seen.gone.length ? null : seen.hosts.map((host) => host.id));
-  if (!performance.getEntriesByName("usable").length) performance.mark("usable");
+  if (performance.getEntriesByName("usable").length) return;
+  performance.mark("usable");
+  again();
 }
 
 async function lookBack() {
-  if (!snapshot) await look(); // whose rows are there is known only then
+  if (!snapshot) return false; // whose rows are there the first look tells, which asks again
   const all = await get("/api/trends");
   trends.set("fleet", all.series[0]);
   totalled.draw(totals, trends.get("fleet"));
   await lookAtRows();
   const from = new Date(Date.now() - 3_600_000).toISOString();
   drawEvents(await get("/api/events", { from, limit: 15 }));
+  return true;
 }
 
 /** The last hour of the hosts whose rows are shown. */
@@ -202,5 +205,5 @@ address.moved(() => {
   drawAll(null);
 });
 drawHead();
+const again = every(PAST_S, lookBack);
 every(LOOK_S, look);
-every(PAST_S, lookBack);

@@ -37,13 +37,15 @@ const silent = el("p", { class: "wrong", role: "status", hidden: true });
 const tags = el("ul", { class: "tags", "aria-label": t("tags") });
 const title = page.querySelector("h1");
 
+const tagOf = (tag) => el("li", {}, el("a", { href: `/containers?tag=${encodeURIComponent(tag)}` }, tag));
+
 function drawHost(host) {
   say(title, host.host_name);
   silent.hidden = host.status === "online";
   say(silent, t("container.silent", { time: moment(host.last_seen) }));
   document.title = `${host.host_name} · ${document.title.split(" · ").at(-1)}`;
   facts.replaceChildren(...pairs(FACTS, (name) => t(`fact.${name}`), (words) => words(host)));
-  tags.replaceChildren(...host.tags.map((tag) => el("li", {}, el("a", { href: `/containers?tag=${encodeURIComponent(tag)}` }, tag))));
+  keyed(tags, host.tags, (tag) => tag, tagOf, () => {});
 }
 
 // ---- Its containers

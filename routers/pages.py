@@ -54,7 +54,7 @@ class NoPage(Failure):
     """An address where there is nothing: a browser gets a page that says so in the words of that name."""
 
     def __init__(self, code: Code, message: str, words: str = "missing.address") -> None:
-        super().__init__(code, message)
+        super().__init__(code, message, headers={"Vary": "Accept"})
         self.words = words
 
 

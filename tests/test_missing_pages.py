@@ -28,7 +28,7 @@ def test_a_browser_gets_a_page_without_what_it_asked_for(sqlite: Service, path: 
 @pytest.mark.parametrize("path", NOWHERE)
 def test_programs_get_the_envelope(sqlite: Service, path: str, accept: str) -> None:
     answer = sqlite.client.get(path, headers={"Accept": accept})
-    assert answer.status_code == 404
+    assert (answer.status_code, answer.headers["vary"].split(", ")[0]) == (404, "Accept")
     assert envelope(answer)["resultCode"] == "NOT_FOUND"
 
 

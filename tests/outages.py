@@ -13,7 +13,7 @@ from tests.conftest import ENGINES
 from tests.faultkit import Proxy
 from tests.fleet import ACKS, Fleet
 from tests.processes import free_port
-from tests.programs import MAIN, Program, program, wait_for
+from tests.programs import MAIN, Program, program
 from tests.servers import CANARY, Server
 
 SERVERS = [engine for engine in ENGINES if engine != "sqlite"]
@@ -30,9 +30,8 @@ def reporting(url: str, folder: Path, **environ: str) -> Iterator[tuple[Program,
     """A server of two workers, and as many agents as report to it within a second."""
     given = {"SERVER_WORKERS": str(WORKERS), **environ}
     with program(MAIN, url, folder, 0, **given) as one:
-        # One of them has found the database before the other, which may still be given up for one that starts sooner.
-        wait_for(lambda: one.log.count(" database_up ") >= int(given["SERVER_WORKERS"]))
-        with Fleet([one.ready().port], agents=RATE, rate=RATE).reporting() as fleet:
+        port = one.ready(int(given["SERVER_WORKERS"])).port
+        with Fleet([port], agents=RATE, rate=RATE).reporting() as fleet:
             yield one, fleet
 
 

@@ -77,8 +77,10 @@ class Program:
             return self.get(path).status_code == status
         return False
 
-    def ready(self) -> "Program":
-        """Waits until it can store reports."""
+    def ready(self, workers: int = 1) -> "Program":
+        """Waits until it can store reports; of several workers one may have found the database before the others."""
+        if workers > 1:
+            wait_for(lambda: self.log.count(" database_up ") >= workers, what=lambda: self.output)
         wait_for(self.answers, what=lambda: self.output)
         return self
 

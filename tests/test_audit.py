@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import logger
@@ -86,6 +86,7 @@ def stored(service: Service, name: str, **headers: str) -> int:
 # ---- the line
 
 
+@settings(deadline=None)
 @given(value=st.text())
 @example(value=FORGED)
 @example(value=MARKS)

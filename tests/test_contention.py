@@ -169,6 +169,7 @@ def test_a_host_locked_beyond_the_deadline_is_503_and_not_written_later(hasty: S
 
 def test_many_reports_of_a_locked_host_leave_room_for_others(hasty: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MAX_BATCH_REPORTS", 4)
+    writer_of(hasty)._waiting._timeout_s = 10.0
     post_all(hasty, [report("locked"), report("free")])
     with foreign(hasty) as other, ThreadPoolExecutor(13) as threads:
         lock_host(other, "locked")

@@ -123,7 +123,7 @@ def test_a_hanging_database_is_waited_for_no_longer_than_the_deadline(server: Se
 def test_a_host_that_a_stranger_holds_keeps_no_other_waiting(server: Server, tmp_path: Path) -> None:
     url = server.url(server.create_database())
     with program(MAIN, url, tmp_path, SERVER_WORKERS=str(WORKERS)) as one:
-        others = Fleet([one.ready().port], agents=64, rate=RATE, name="others")
+        others = Fleet([one.ready(WORKERS).port], agents=64, rate=RATE, name="others")
         owner = Fleet([one.port], agents=2, hosts=1, rate=10, name="owner", host="held")
         with others.reporting(), owner.reporting():
             while len(others.acknowledged) < SHARE:

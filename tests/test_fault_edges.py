@@ -19,6 +19,7 @@ from routers.bodies import FREE_BYTES
 from routers.limits import BODIES_BYTES
 from routers.serving import FLAGS
 from tests import raw
+from tests.elapsed import within
 from tests.fault_table import note
 from tests.fleet import Fleet
 from tests.processes import free_port
@@ -92,8 +93,8 @@ def test_f22_connections_beyond_the_files_harm_no_others(loop: str, tmp_path: Pa
     assert one.log.count(" started version=") == 1
     assert len(lines) <= ended - began
     assert any("no_files_left" in line for line in lines)
-    assert again_s <= 2
-    assert p99_s <= max(2 * base_s, FLOOR_S)
+    within(again_s, 2, "s to answer again")
+    within(p99_s, max(2 * base_s, FLOOR_S), "s for 99 of 100 answers")
 
 
 class Slow:
@@ -154,7 +155,7 @@ def test_f24_slow_and_silent_clients_are_ended_and_harm_no_others(tmp_path: Path
     assert len(lasted) == SLOW
     assert max(lasted) <= CLOSED_S
     assert gone_s <= CLOSED_S + 5
-    assert p99_s <= max(2 * base_s, FLOOR_S)
+    within(p99_s, max(2 * base_s, FLOOR_S), "s for 99 of 100 answers")
 
 
 def statuses(one: Program) -> Counter[str]:
@@ -183,4 +184,4 @@ def test_bodies_under_way_fit_into_a_bound_and_harm_no_others(tmp_path: Path) ->
     assert found.keys() == {"503", "aborted"}
     assert abs(found["aborted"] - HOLDERS) <= 1
     assert growth < 160 * MIB
-    assert p99_s <= max(2 * base_s, FLOOR_S)
+    within(p99_s, max(2 * base_s, FLOOR_S), "s for 99 of 100 answers")

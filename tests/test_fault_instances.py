@@ -77,7 +77,7 @@ def test_first_starts_at_once_make_one_schema(engine: str, new_url: Callable[[st
     for turn in range(STARTS):
         began = time.monotonic()
         with all_at_once(new_url(engine), tmp_path / str(turn)) as started:
-            wait_for(lambda: all(one.answers() for one in started), every_s=0.1)
+            wait_for(lambda: all(one.answers() for one in started), every_s=0.1, within_s=100)
             waits_s.append(time.monotonic() - began)
             assert {one.post(report("shared", "web")).status_code for one in started} == {200}
             assert [host["host_name"] for host in started[0].get("/api/hosts").json()["data"]] == ["shared"]
@@ -92,7 +92,7 @@ def test_of_first_starts_at_once_on_sqlite_one_comes_up(new_url: Callable[[str],
     for turn in range(STARTS):
         began = time.monotonic()
         with all_at_once(new_url("sqlite"), tmp_path / str(turn)) as started:
-            wait_for(lambda: len(alive(started)) == 1, every_s=0.1)
+            wait_for(lambda: len(alive(started)) == 1, every_s=0.1, within_s=100)
             assert alive(started)[0].ready().post(report("alone", "web")).status_code == 200
             waits_s.append(time.monotonic() - began)
             refused = [one for one in started if one.child.returncode]

@@ -28,8 +28,11 @@ SHARE = 0.1
 def test_a_report_whose_answer_was_lost_is_stored_once_and_told_as_a_repeat(
     engine: str, new_url: Callable[[str], str], tmp_path: Path
 ) -> None:
-    url, workers = new_url(engine), "1" if engine == "sqlite" else "2"
-    with program(MAIN, url, tmp_path, SERVER_WORKERS=workers) as one, Lossy(one.ready().port).running() as network:
+    url, workers = new_url(engine), 1 if engine == "sqlite" else 2
+    with (
+        program(MAIN, url, tmp_path, SERVER_WORKERS=str(workers)) as one,
+        Lossy(one.ready(workers).port).running() as network,
+    ):
         fleet = Fleet([network.port], rate=400)
         with fleet.reporting():
             fleet.await_acks(REPORTS // 5, TIMEOUT_S)

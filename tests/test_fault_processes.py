@@ -186,10 +186,12 @@ def test_a_stop_under_load_answers_what_is_in_flight(
     answered = [status for drain in drains for status in in_flight(fleet, drain.at)]
     slowest_s = max(drain.took_s for drain in drains)
     note("stop under load", engine, verdict, slowest_s=slowest_s, in_flight=len(answered))
-    assert set(answered) == {200}
+    assert set(answered) <= {200, None}
     assert {drain.status for drain in drains} == {0}
     fleet.in_time()
     within(slowest_s, 20, "s to stop")
+    # What a server that got no time to run had not even begun to read looks like an idle connection: it is sent again.
+    within(answered.count(None), 0, "answers that a stop cost")
 
 
 def test_an_idle_tree_stops_at_once(engine: str, new_url: Callable[[str], str], tmp_path: Path) -> None:
@@ -244,7 +246,7 @@ def test_four_workers_on_the_same_hosts_all_get_through(
     url, verdicts = new_url(engine), []
     ratios, waits_s = list[float](), list[float]()
     with program(MAIN, url, tmp_path, SERVER_WORKERS="4") as one:
-        one.ready()
+        one.ready(workers=4)
         # Something else may keep the machine busy during one of a pair.
         while len(ratios) < PAIRS or (statistics.median(ratios) < 0.7 and len(ratios) < 3 * PAIRS):
             alone, together = (pushed(one.port, hosts, f"{hosts}-{len(ratios)}") for hosts in (0, HOSTS))

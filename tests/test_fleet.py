@@ -12,8 +12,9 @@ from database import fleet as statements
 from database.hosts import Presence
 from services import fleet as snapshots
 from services.fleet import Snapshot, following, totals_of
+from tests.intake import until
 from tests.service import Service, report
-from utils.utils import moment
+from utils.utils import SECOND, moment
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +131,8 @@ def test_all_that_look_at_once_share_one_look(sqlite: Service, monkeypatch: pyte
 
 
 def test_an_hour_by_the_minute(fresh: Service) -> None:
+    clock = fresh.state["database"].clock
+    until(lambda: clock.now() % (60 * SECOND) < 45 * SECOND, 30)  # the last two reports are of one minute
     first = put(fresh, "a", "web", age_s=180, cpu_percentage=10.0, cpu_cores=1)
     for age_s, cpu in ((120, 20.0), (0, 40.0)):
         put(fresh, "a", {"container_name": "web", "cpu_percentage": cpu}, age_s=age_s, cpu_percentage=cpu, cpu_cores=1)

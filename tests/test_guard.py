@@ -69,7 +69,7 @@ def test_samples_are_shortened_until_there_is_room(store: Target, serve: Callabl
     began = stored.fill(store, days=2.9)
     before = stored.used(store).bytes
     with serve(store, before * 0.75) as service:
-        until(lambda: stored.used(store).bytes <= before * 0.75)
+        until(lambda: stored.used(store).bytes <= before * 0.75, 60)
         time.sleep(2.5)
         assert stored.used(store).bytes > before * 0.5
         assert began + DAY / 8 < first(store) < now() - DAY
@@ -81,7 +81,7 @@ def test_a_day_of_samples_stays_however_large_it_is(store: Target, serve: Callab
     stored.silent(store, days=1.7)
     stored.fill(store, days=1.6, hosts=3)
     with serve(store, 100_000) as service:
-        until(lambda: "database_too_large" in service.log)
+        until(lambda: "database_too_large" in service.log, 60)
         assert service.data("/api/storage")["guard"] == "exhausted"
         time.sleep(1)
         assert service.log.count("database_too_large") == 1
@@ -118,7 +118,7 @@ def test_aggregates_follow_once_a_day_of_samples_is_left(
             at = (now() - ago * DAY).strftime("%Y-%m-%d %H:%M:%S.000000")
             store.sql(f"INSERT INTO {name} (series_id, begins_at, samples) VALUES (1, :at, 1)", at=at)
     with serve(store, 100_000) as service:
-        until(lambda: "database_too_large" in service.log)
+        until(lambda: "database_too_large" in service.log, 60)
     for name in ("rollup_60", "rollup_600", "rollup_3600"):
         assert store.sql(f"SELECT COUNT(*) FROM {name}")[0][0] in (FLOORS[name].days, FLOORS[name].days + 1)
 
@@ -141,11 +141,11 @@ def test_no_more_goes_while_a_backup_keeps_what_went(
     with ExitStack() as backup:
         backup.enter_context(snapshot(store))
         with serve(store, size * 0.5) as service:
-            until(lambda: "database_shortened" in service.log)
+            until(lambda: "database_shortened" in service.log, 60)
             time.sleep(3)
             assert service.log.count("database_shortened") == 1
             backup.close()
-            until(lambda: service.log.count("database_shortened") > 1)
+            until(lambda: service.log.count("database_shortened") > 1, 60)
 
 
 def test_the_finest_goes_first_and_each_has_its_floor() -> None:

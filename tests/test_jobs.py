@@ -98,7 +98,7 @@ def holds(store: Target, owner: str, ttl_s: float = 20) -> bool:
 
 
 def test_a_job_is_of_one_owner_until_its_lease_runs_out(store: Target) -> None:
-    assert holds(store, "one", 0.3)
+    assert holds(store, "one")
     assert not holds(store, "two")
     assert holds(store, "one", 0.3)
     assert store.sql("SELECT fence FROM leases WHERE name = 'job'") == [(1,)]

@@ -41,7 +41,7 @@ def test_shows_what_it_is_and_how_long_it_was_in_each_state(page: Page, fleet: F
     expect(page.locator(".chart .scatterlayer .trace")).not_to_have_count(0)
     rows = page.locator(".life tbody tr")
     expect(rows).to_have_count(2)
-    expect(rows.nth(0)).to_contain_text(re.compile(r"running → exitedexited for (29|30)m( \d+s)? so far"))
+    expect(rows.nth(0)).to_contain_text(re.compile(r"running → exitedexited for (29|[34]\d)m( \d+s)? so far"))
     expect(rows.nth(1)).to_contain_text(re.compile(r"was seen for the first timerunning for (30|31)m( \d+s)?$"))
     expect(page.get_by_text("All 2 events")).to_be_visible()
 

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.dashboard import CONTAINERS, GONE, HOSTS, NO_ANSWER, Console, Fleet, faults, one, opened
+from tests.intake import until
 from tests.service import Service, report
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
@@ -20,6 +21,8 @@ def strangers(fleet: Fleet) -> Iterator[None]:
     for host in fleet.service.data("/api/hosts"):
         if host["host_name"] not in {*HOSTS, GONE}:
             fleet.service.client.delete(f"/api/hosts/{host['id']}")
+    # Pages are shown the snapshot of before for a while.
+    until(lambda: {host["host_name"] for host in fleet.service.data("/api/fleet")["hosts"]} <= {*HOSTS, GONE})
 
 
 def names(page: Page) -> list[str]:

@@ -83,6 +83,7 @@ def test_t06_no_name_runs_on_a_page(trapped: Page, path: str) -> None:
     judged(trapped)
 
 
+@pytest.mark.timeout(300)
 def test_t06_no_name_runs_on_the_pages_of_a_host_and_its_containers(trapped: Page, fleet: Fleet) -> None:
     for host in fleet.service.data("/api/hosts"):
         trapped.goto(f"/hosts/{host['id']}")

@@ -81,6 +81,7 @@ def test_a_finger_zooms_once_after_a_press_of_the_button(phone: Page) -> None:
     with phone.expect_response("**/api/history?*"):
         swipe(phone, (x - 80, y), (x + 80, y))
     expect(phone).to_have_url(re.compile(r"from=.*&to="))
+    phone.wait_for_function("() => document.querySelector('.chart')._fullLayout.dragmode === false")
     assert scrolled(phone, ".chart .nsewdrag") > 100
 
 

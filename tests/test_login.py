@@ -21,6 +21,7 @@ from services import passwords, people, signing
 from services.sessions import GRACE
 from services.sessions import begin as begun
 from tests.console import manage
+from tests.elapsed import within
 from tests.guarded import Guarded, bearer, guarding
 from tests.intake import refused, stored, until
 from tests.logs import Reader
@@ -449,8 +450,11 @@ def test_what_the_operator_changes_signs_out_within_five_seconds(
         text = jwt_of(answer)
         assert service.client.get("/api/hosts", headers=bearer(text)).status_code == 200
         assert manage(url, "user", *arguments[:1], "changed", *arguments[1:], typed="another one\n").status == 0
-        until(lambda: service.client.get("/api/hosts", headers=bearer(text)).status_code == 401, 5)
+        began = time.monotonic()
+        until(lambda: service.client.get("/api/hosts", headers=bearer(text)).status_code == 401, 20)
+        took_s = time.monotonic() - began
         refused(refresh(service, cookie_of(answer)), 401, "UNAUTHORIZED")
+    within(took_s, 5)
 
 
 def test_a_logout_counts_on_every_instance_within_five_seconds(
@@ -465,7 +469,10 @@ def test_a_logout_counts_on_every_instance_within_five_seconds(
         assert other.client.get("/api/hosts", headers=bearer(text)).status_code == 200
         logout(staffed.service, **bearer(text))
         refused(staffed.get("/api/hosts", text), 401, "UNAUTHORIZED")
-        until(lambda: other.client.get("/api/hosts", headers=bearer(text)).status_code == 401, 5)
+        began = time.monotonic()
+        until(lambda: other.client.get("/api/hosts", headers=bearer(text)).status_code == 401, 20)
+        took_s = time.monotonic() - began
+    within(took_s, 5)
 
 
 # The key, and the modes

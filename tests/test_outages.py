@@ -294,5 +294,5 @@ def test_a_damaged_file_is_written_to_no_more(file: Service) -> None:
     assert file.post(report("host", "web")).status_code == 503
     assert health(file) == 503
     assert file.client.delete("/api/hosts/1").status_code == 503
-    assert "fault=CORRUPT" in file.log
+    until(lambda: "fault=CORRUPT" in file.log)
     assert file.sql("SELECT COUNT(*) FROM containers") == [(0,)]

@@ -162,6 +162,7 @@ def test_the_job_removes_while_the_service_runs(
         assert service.sql("SELECT COUNT(*) FROM reports") == [(2,)]  # its key came a moment ago
         until(lambda: "expired containers=1" in service.log)
         jumped = service.state["database"].clock
+        monkeypatch.setattr(jumped, "measured", lambda *_: None)  # the next look at the database would put it right
         monkeypatch.setattr(jumped, "_offset", jumped._offset + DAY_S * 1_000_000 * 5)
         until(lambda: "clock_jumped" in service.log)
         time.sleep(0.5)

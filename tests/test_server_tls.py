@@ -96,7 +96,7 @@ def test_several_workers_serve_by_tls(
 ) -> None:
     with program(MAIN, new_url("mariadb"), tmp_path, 0, SERVER_WORKERS="2", **certificate.environ) as one:
         ready(one, client)
-        wait_for(lambda: one.log.count(" started version=") >= 2)
+        wait_for(lambda: one.log.count(" database_up ") >= 2)
         assert client.post(f"{https(one)}/api/resources", json=report("tls", "web")).json()["resultCode"] == "0"
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from config.config import ConfigError, Settings
 from database.dialect import Role, dialect_for
 from database.faults import Fault, classify
+from tests.intake import until
 from tests.servers import MariaDb, MySql, Server, Tls, available
 from tests.service import SAMPLE, running, settings_for
 
@@ -156,6 +157,7 @@ def test_a_service_whose_database_fails_verification_stays_up_and_says_so_once(
         assert service.client.get("/health/live").status_code == 200
         assert service.client.get("/health").status_code == 503
         assert service.post(SAMPLE).status_code == 503
+        until(lambda: "database_down" in service.log)
         assert service.log.count("database_down") == 1
 
 

@@ -123,8 +123,8 @@ async def test_a_commit_is_one_line_with_the_first_twenty_hosts(caplog: pytest.L
         one.committer.act = lambda batch: time.sleep(0.02) or one.committer.store(batch)  # type: ignore[func-returns-value]
         await one.hold()
         futures = [one.submit(f"h{number}", "a", "b") for number in range(21)]
-        one.go()
         before = time.monotonic()
+        one.go()
         await asyncio.gather(*futures)
         assert before <= (one.writer.last_commit or 0) <= time.monotonic()
     hosts = ",".join(f"h{number}" for number in range(20))

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import math
 import threading
 import time
 
@@ -177,6 +178,7 @@ async def test_a_late_report_is_told_and_never_written(monkeypatch: pytest.Monke
             await late
         assert caught.value.code is Code.DB_UNAVAILABLE
         await asyncio.sleep(0.05)
+        one.writer._waiting._timeout_s = 10.0  # of the first alone
         again = one.submit("late", "other", key="k")
         one.go()
         await again
@@ -184,20 +186,24 @@ async def test_a_late_report_is_told_and_never_written(monkeypatch: pytest.Monke
 
 
 @on_a_loop
-async def test_a_late_report_that_may_be_stored_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "ACK_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(writer, "SWEEP_S", 0.01)
+async def test_a_late_report_that_may_be_stored_is_told_so() -> None:
+    doubted, gate = threading.Event(), threading.Event()
 
     def doubt(batch: list[Prepared]) -> list[Prepared]:
         batch[0].maybe_stored = True
-        time.sleep(0.3)
+        doubted.set()
+        gate.wait(LIMIT_S)
         return []
 
     async with queue() as one:
         one.committer.act = doubt
+        future = one.submit("h")
+        await asyncio.to_thread(doubted.wait, LIMIT_S)
+        one.writer._waiting.expire(math.inf, one.writer._late)
+        gate.set()
         message = "the outcome was not known in time; send the same report and key again"
         with pytest.raises(Failure, match=f"^{message}$") as caught:
-            await one.submit("h")
+            await future
         assert caught.value.code is Code.COMMIT_UNKNOWN
 
 
@@ -284,14 +290,13 @@ async def test_held_reports_count_beside_what_came_meanwhile(monkeypatch: pytest
 @on_a_loop
 async def test_a_batch_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LOCK_WAIT_S < writer.STUCK_S < writer.ACK_TIMEOUT_S
-    monkeypatch.setattr(writer, "STUCK_S", 0.3)
     gate = threading.Event()
     async with queue() as one:
         one.committer.act = lambda batch: one.committer.store(batch) if gate.wait(LIMIT_S) else []
         future = one.submit("h")
         await asyncio.to_thread(until, lambda: one.committer.tried, LIMIT_S)
         assert (one.writer.depth, one.writer.blocked) == (1, None)
-        await asyncio.sleep(0.4)
+        monkeypatch.setattr(writer, "STUCK_S", 0.0)
         assert (one.writer.depth, one.writer.blocked) == (1, Code.DB_UNAVAILABLE)
         gate.set()
         await future
@@ -320,13 +325,14 @@ async def test_of_a_batch_those_wait_that_have_no_outcome() -> None:
 @on_a_loop
 async def test_held_reports_count_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MAX_QUEUE_BYTES", REPORT_BYTES)
+    monkeypatch.setattr(writer, "HELD_PAUSE_S", 2 * LIMIT_S)
     async with queue() as one:
         one.committer.act = list
         waiting = one.submit("h")
-        await asyncio.sleep(3 * writer.HELD_PAUSE_S)
+        await asyncio.to_thread(until, lambda: one.writer._all_held, LIMIT_S)
         assert refusal(one, "other") is Code.OVERLOADED
         one.committer.act = one.committer.store
-        await waiting
+        await asyncio.gather(waiting, one.writer.run(lambda _: None))  # a job ends the pause
         await one.submit("other")
 
 

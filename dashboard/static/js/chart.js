@@ -124,9 +124,9 @@ function layout(colours, unit, span) {
     hovermode: "x unified",
     hoverlabel: { bgcolor: colours.card, bordercolor: colours.line, font: { color: colours.text }, namelength: 60 },
     ...(narrow.matches && NARROW.layout),
-    // Lines taken out by the legend and a button pressed stay so when the chart is drawn anew; the span does not.
+    // Lines taken out by the legend and a button pressed stay so when the chart is drawn anew; a finger zooms once.
     legend: { orientation: "h", y: 1.12, ...(narrow.matches && NARROW.legend), uirevision: KEPT },
-    modebar: { bgcolor: colours.card, color: colours.text, activecolor: colours.series[0], uirevision: KEPT },
+    modebar: { bgcolor: colours.card, color: colours.text, activecolor: colours.series[0], uirevision: touched ? null : KEPT },
     dragmode: touched ? false : "zoom",
     xaxis: { ...axis, type: "date", range: span.map((at) => new Date(at)), ...(narrow.matches && NARROW.axis) },
     yaxis: { ...axis, title: { text: unit }, rangemode: "tozero", fixedrange: true },

@@ -140,6 +140,13 @@ def look_again(page: Page) -> None:
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
+def drawn_again(page: Page) -> None:
+    """The page looks at once, as it does every minute, and has drawn its charts anew."""
+    page.evaluate("performance.clearMeasures('charts')")
+    look_again(page)
+    page.wait_for_function("() => performance.getEntriesByName('charts').length")
+
+
 def faults(page: Page) -> list[str]:
     """What keeps people from using a page: axe's findings that are serious or worse, and where."""
     found = Axe().run(page).response["violations"]

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.dashboard import CONTAINERS, GONE, MINUTES, Console, Fleet, look_again, opened
+from tests.dashboard import CONTAINERS, GONE, MINUTES, Console, Fleet, drawn_again, look_again, opened
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
 CHART = ".chart >> nth=0"
@@ -213,13 +213,6 @@ def test_a_phone_that_is_turned_gets_the_charts_of_its_width(page: Page) -> None
     page.wait_for_function(f"() => {height} > {wide}")  # a function, as the pages let nobody evaluate a text
     page.set_viewport_size({"width": 844, "height": 390})
     page.wait_for_function(f"() => {height} === {wide}")
-
-
-def drawn_again(page: Page) -> None:
-    """The page looks at once, as it does every minute, and has drawn its charts anew."""
-    page.evaluate("performance.clearMeasures('charts')")
-    look_again(page)
-    page.wait_for_function("() => performance.getEntriesByName('charts').length")
 
 
 def test_what_the_legend_took_out_stays_out(page: Page, fleet: Fleet) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, CDPSession, Locator, Page, expect
 
-from tests.dashboard import WIDTHS, Console, opened
+from tests.dashboard import WIDTHS, Console, drawn_again, opened
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
 PHONE = {"viewport": {"width": WIDTHS["phone"], "height": 844}, "has_touch": True, "is_mobile": True}
@@ -77,6 +77,7 @@ def test_a_finger_zooms_once_after_a_press_of_the_button(phone: Page) -> None:
     button = phone.locator(".chart").first.locator("[data-title=Zoom]")
     button.tap()
     expect(button).to_have_class(re.compile(r"\bactive\b"))
+    drawn_again(phone)
     x, y = middle(phone, ".chart .nsewdrag")
     with phone.expect_response("**/api/history?*"):
         swipe(phone, (x - 80, y), (x + 80, y))

@@ -113,7 +113,7 @@ const NARROW = {
 
 const KEPT = "kept";
 
-function layout(colours, unit, span) {
+function layout(colours, unit, span, zooms) {
   const axis = { gridcolor: colours.line, linecolor: colours.line, zerolinecolor: colours.line };
   return {
     margin: { l: 48, r: 12, t: 8, b: 36 },
@@ -126,7 +126,7 @@ function layout(colours, unit, span) {
     ...(narrow.matches && NARROW.layout),
     // Lines taken out by the legend and a button pressed stay so when the chart is drawn anew; a finger zooms once.
     legend: { orientation: "h", y: 1.12, ...(narrow.matches && NARROW.legend), uirevision: KEPT },
-    modebar: { bgcolor: colours.card, color: colours.text, activecolor: colours.series[0], uirevision: touched ? null : KEPT },
+    modebar: { bgcolor: colours.card, color: colours.text, activecolor: colours.series[0], uirevision: touched ? `${zooms}` : KEPT },
     dragmode: touched ? false : "zoom",
     xaxis: { ...axis, type: "date", range: span.map((at) => new Date(at)), ...(narrow.matches && NARROW.axis) },
     yaxis: { ...axis, title: { text: unit }, rangemode: "tozero", fixedrange: true },
@@ -188,13 +188,18 @@ const read = (at) => new Date(/^\d+-\d+-\d+$/.test(at) ? `${at} 00:00` : at);
 export async function chart(node, given) {
   await library();
   node.given = given;
+  const first = node.zooms === undefined;
+  node.zooms ??= 0;
   await draw(node);
-  if (!given.zoomed || node.zooms) return;
-  node.zooms = true;
-  node.on("plotly_relayout", (change) => {
-    if (change["xaxis.autorange"]) given.zoomed(null);
-    else if (change["xaxis.range[0]"]) given.zoomed([change["xaxis.range[0]"], change["xaxis.range[1]"]].map(read));
-  });
+  if (first && given.zoomed) node.on("plotly_relayout", (change) => relaid(node, change));
+}
+
+/** After a zoom `draw` lets go of the button, where it counts once. */
+function relaid(node, change) {
+  const [from, to, all] = ["range[0]", "range[1]", "autorange"].map((name) => change[`xaxis.${name}`]);
+  if (!from && !all) return;
+  node.zooms += 1;
+  node.given.zoomed(all ? null : [from, to].map(read));
 }
 
 function draw(node) {
@@ -202,7 +207,7 @@ function draw(node) {
   const colours = theme();
   const { shapes, traces } = marks(events, colours);
   const all = [...lines(series, colours, unit), ...traces];
-  return window.Plotly.react(node, all, { ...layout(colours, unit, span), shapes, showlegend: legend }, CONFIG);
+  return window.Plotly.react(node, all, { ...layout(colours, unit, span, node.zooms), shapes, showlegend: legend }, CONFIG);
 }
 
 const again = () => document.querySelectorAll(".js-plotly-plot").forEach(draw);

@@ -26,7 +26,7 @@ CONTAINERS = [f"app-{number}" for number in range(5)]
 # What the browser itself says in the console of an answer that is no success, and of none at all.
 STATUS = re.compile(r"status of (\d{3})|net::ERR_INTERNET_(DISCONNECTED)")
 NO_ANSWER = 0
-PATIENCE_MS = 15_000
+PATIENCE_MS = 30_000
 WIDTHS = {"phone": 390, "wall": 1920}
 
 

@@ -28,7 +28,7 @@ COMMIT = b"\x03COMMIT"
 LOOK_UP = b"FROM reports"
 
 
-def until(condition: Callable[[], object], timeout_s: float = 20) -> None:
+def until(condition: Callable[[], object], timeout_s: float = 30) -> None:
     """Waits for a condition; fails when it takes too long."""
     deadline = time.monotonic() + timeout_s
     while not condition():

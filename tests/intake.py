@@ -56,7 +56,7 @@ def containers_of(service: Service, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+def until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
     """Waits for a condition."""
     deadline = time.monotonic() + timeout_s
     while not condition():

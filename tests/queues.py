@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from database.faults import Fault
 
 SEOUL = ZoneInfo("Asia/Seoul")
-LIMIT_S = 4
+LIMIT_S = 10
 REPORT_BYTES = 512
 
 

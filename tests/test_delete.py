@@ -29,7 +29,7 @@ def rows(service: Service, host_id: int) -> int:
 
 
 def until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 30
     while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -136,12 +136,12 @@ def filled(service: Service) -> Fleet:
 
 
 def look_again(page: Page) -> None:
-    """What a page does every few seconds it does at once, as when its tab is turned to."""
+    """Makes a page do at once what it does every few seconds, as when somebody turns to its tab."""
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def drawn_again(page: Page) -> None:
-    """The page looks at once, as it does every minute, and has drawn its charts anew."""
+    """Makes a page look at once, as it does every half minute, and waits until its charts are drawn anew."""
     page.evaluate("performance.clearMeasures('charts')")
     look_again(page)
     page.wait_for_function("() => performance.getEntriesByName('charts').length")

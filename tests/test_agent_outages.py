@@ -115,9 +115,11 @@ def test_an_outage_of_two_minutes_with_two_kills_loses_and_doubles_nothing(tmp_p
     assert len(now) == 1
     assert now[0]["sampled_at"][:23] >= rows[-3][0].isoformat()[:23]
     assert undelivered(tmp_path / "spool") <= 5
+    # Each second has its report, but for the starts of the agent after its kills, and where the machine was busy.
+    missing = len([gap for gap in gaps if gap > INTERVAL_S * 1.5])
+    assert missing <= 2 * 3 * 2
     within(max(gaps), 5, "s between two reports")
-    # Each second has its report, but for the starts of the agent after its kills.
-    within(len([gap for gap in gaps if gap > INTERVAL_S * 1.5]), 3 * 2, "gaps")
+    within(missing, 3 * 2, "gaps")
 
 
 def backlog(folder: Path, count: int) -> None:

@@ -218,9 +218,10 @@ def test_a_phone_that_is_turned_gets_the_charts_of_its_width(page: Page) -> None
 def test_what_the_legend_took_out_stays_out(page: Page, fleet: Fleet) -> None:
     page.goto(f"/hosts/{id_of(fleet, 'web-1')}")
     shown(page)
-    band = page.locator(f"{CHART} >> .legend .traces").first
-    band.locator(".legendtoggle").click()
-    expect(band).to_have_css("opacity", "0.5")
+    band, average = (page.locator(f"{CHART} >> .legend .traces").nth(place) for place in range(2))
+    for line in (band, average):
+        line.locator(".legendtoggle").click()
+        expect(line).to_have_css("opacity", "0.5")
     drawn_again(page)
     page.emulate_media(color_scheme="dark")
     expect(band).to_have_css("opacity", "0.5")
@@ -230,6 +231,27 @@ def test_what_the_legend_took_out_stays_out(page: Page, fleet: Fleet) -> None:
     expect(band).to_have_css("opacity", "0.5")
     first, last = page.evaluate("document.querySelector('.chart').layout.xaxis.range.map(Number)")
     assert last - first == 6 * 3_600_000
+
+    def raw(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        body["data"]["step"] = "raw"
+        route.fulfill(response=answer, json=body)
+
+    page.route("**/api/history?*", raw)
+    drawn_again(page)
+    expect(page.locator(f"{CHART} >> .legendtext").first).to_have_text("average")  # of samples there is no band
+    expect(band).to_have_css("opacity", "0.5")
+
+
+def test_a_button_that_was_pressed_stays_pressed(page: Page, fleet: Fleet) -> None:
+    page.goto(f"/hosts/{id_of(fleet, 'web-1')}")
+    shown(page)
+    page.locator(CHART).hover()
+    pan = page.locator(f"{CHART} >> [data-title=Pan]")
+    pan.click()
+    drawn_again(page)
+    expect(pan).to_have_class(re.compile(r"\bactive\b"))
 
 
 def test_a_tag_keeps_the_focus(page: Page, fleet: Fleet) -> None:

@@ -187,10 +187,11 @@ def test_a_stop_under_load_answers_what_is_in_flight(
     slowest_s = max(drain.took_s for drain in drains)
     note("stop under load", engine, verdict, slowest_s=slowest_s, in_flight=len(answered))
     assert set(answered) <= {200, None}
+    assert answered.count(None) <= DRAINS  # a drain that cuts what is in flight loses dozens
     assert {drain.status for drain in drains} == {0}
     fleet.in_time()
     within(slowest_s, 20, "s to stop")
-    # What a server that got no time to run had not even begun to read looks like an idle connection: it is sent again.
+    # What a server without any time to run had not begun to read looks like an idle connection: it is sent again.
     within(answered.count(None), 0, "answers that a stop cost")
 
 

@@ -132,7 +132,7 @@ def test_all_that_look_at_once_share_one_look(sqlite: Service, monkeypatch: pyte
 
 def test_an_hour_by_the_minute(fresh: Service) -> None:
     clock = fresh.state["database"].clock
-    until(lambda: clock.now() % (60 * SECOND) < 45 * SECOND, 30)  # the last two reports are of one minute
+    until(lambda: clock.now() % (60 * SECOND) < 45 * SECOND, 30)  # the last two reports fall into one minute
     first = put(fresh, "a", "web", age_s=180, cpu_percentage=10.0, cpu_cores=1)
     for age_s, cpu in ((120, 20.0), (0, 40.0)):
         put(fresh, "a", {"container_name": "web", "cpu_percentage": cpu}, age_s=age_s, cpu_percentage=cpu, cpu_cores=1)

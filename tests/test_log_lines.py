@@ -92,7 +92,7 @@ def test_long_host_names_are_clipped(sqlite: Service) -> None:
 def test_a_removed_log_directory_fails_no_request_and_comes_back(new_url: Callable[[str], str], tmp_path: Path) -> None:
     folder = tmp_path / "logs"
     with running(settings_for(new_url("sqlite"), folder)) as service:
-        wait_until(lambda: " database_up " in service.log)  # or it would be written into what is being removed
+        wait_until(lambda: " database_up " in service.log)  # or that line would be written into what is being removed
         shutil.rmtree(folder)
         assert service.post(report("h")).status_code == 200
         wait_until(lambda: "commit reports=1" in service.log)
@@ -103,7 +103,7 @@ def test_an_unwritable_log_fails_no_request_and_stderr_has_the_lines(
 ) -> None:
     folder = tmp_path / "logs"
     with running(settings_for(new_url("sqlite"), folder)) as service:
-        wait_until(lambda: " database_up " in service.log)  # or it would be written into what is being removed
+        wait_until(lambda: " database_up " in service.log)  # or that line would be written into what is being removed
         shutil.rmtree(folder)
         folder.write_text("a file where the directory was")
         assert [service.post(report(f"h{number}")).status_code for number in range(20)] == [200] * 20

@@ -22,6 +22,7 @@ def test_a_browser_gets_a_page_without_what_it_asked_for(sqlite: Service, path: 
     assert "호스트의 번호" in answer.text if path.startswith("/hosts/") else "해당하는 페이지가 없습니다" in answer.text
     assert '<a href="/">전체 현황으로</a>' in answer.text
     assert not re.search(r"nosuch|ran\(|abc", answer.text)
+    assert "Accept" in answer.headers["vary"].split(", ")
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html;q=0.5, application/json", "text/csv"])

@@ -303,7 +303,7 @@ def test_a_flood_tells_in_the_log_how_many_it_dropped(observing: Guarded, monkey
 
 
 def told(service: Service) -> int:
-    """How many dropped reports the log tells of: those of one flood may be two lines, the second a minute later."""
+    """How many dropped reports the log tells of: of one flood they may be two lines, the second a minute later."""
     return sum(int(number) for number in re.findall(r"WARNING - quarantine_dropped reports=(\d+)", service.log))
 
 

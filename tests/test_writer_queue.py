@@ -178,7 +178,7 @@ async def test_a_late_report_is_told_and_never_written(monkeypatch: pytest.Monke
             await late
         assert caught.value.code is Code.DB_UNAVAILABLE
         await asyncio.sleep(0.05)
-        one.writer._waiting._timeout_s = 10.0  # of the first alone
+        one.writer._waiting._timeout_s = 10.0  # the short deadline was for the first alone
         again = one.submit("late", "other", key="k")
         one.go()
         await again

@@ -124,7 +124,8 @@ function layout(colours, unit, span, zooms) {
     hovermode: "x unified",
     hoverlabel: { bgcolor: colours.card, bordercolor: colours.line, font: { color: colours.text }, namelength: 60 },
     ...(narrow.matches && NARROW.layout),
-    // Lines taken out by the legend and a button pressed stay so when the chart is drawn anew; a finger zooms once.
+    // A line taken out stays out when the chart is drawn anew, as long as it is there; so does a button that was pressed,
+    // for a finger until it has zoomed.
     legend: { orientation: "h", y: 1.12, ...(narrow.matches && NARROW.legend), uirevision: KEPT },
     modebar: { bgcolor: colours.card, color: colours.text, activecolor: colours.series[0], uirevision: touched ? `${zooms}` : KEPT },
     dragmode: touched ? false : "zoom",
@@ -188,13 +189,14 @@ const read = (at) => new Date(/^\d+-\d+-\d+$/.test(at) ? `${at} 00:00` : at);
 export async function chart(node, given) {
   await library();
   node.given = given;
-  const first = node.zooms === undefined;
   node.zooms ??= 0;
   await draw(node);
-  if (first && given.zoomed) node.on("plotly_relayout", (change) => relaid(node, change));
+  if (!given.zoomed || node.heard) return;
+  node.heard = true;
+  node.on("plotly_relayout", (change) => relaid(node, change));
 }
 
-/** After a zoom `draw` lets go of the button, where it counts once. */
+/** Tells of a zoom and counts it: where a finger points, the next drawing lets go of the button. */
 function relaid(node, change) {
   const [from, to, all] = ["range[0]", "range[1]", "autorange"].map((name) => change[`xaxis.${name}`]);
   if (!from && !all) return;

@@ -59,15 +59,16 @@ async function look() {
     hosts.delete(id);
     trends.delete(id);
   }
+  const first = !snapshot;
   ({ snapshot, totals } = seen);
   drawAll(seen.full || seen.gone.length ? null : seen.hosts.map((host) => host.id));
-  if (performance.getEntriesByName("usable").length) return;
+  if (!first) return;
   performance.mark("usable");
   again();
 }
 
 async function lookBack() {
-  if (!snapshot) return false; // whose rows are there the first look tells, which asks again
+  if (!snapshot) return false; // the first look tells whose rows there are, and asks again
   const all = await get("/api/trends");
   trends.set("fleet", all.series[0]);
   totalled.draw(totals, trends.get("fleet"));

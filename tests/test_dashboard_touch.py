@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, CDPSession, Locator, Page, expect
 
 from tests.dashboard import WIDTHS, Console, drawn_again, opened
+from tests.intake import until
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
 PHONE = {"viewport": {"width": WIDTHS["phone"], "height": 844}, "has_touch": True, "is_mobile": True}
@@ -75,8 +76,14 @@ def test_a_finger_zooms_once_after_a_press_of_the_button(phone: Page) -> None:
     expect(phone.locator(".note").first).to_contain_text("its button Zoom")
     phone.touchscreen.tap(*middle(phone, ".chart .nsewdrag"))
     button = phone.locator(".chart").first.locator("[data-title=Zoom]")
-    button.tap()
-    expect(button).to_have_class(re.compile(r"\bactive\b"))
+
+    def pressed() -> bool:
+        # Of two taps that come faster than fingers are the browser may make one, which presses nothing.
+        button.tap()
+        phone.wait_for_timeout(500)
+        return "active" in (button.get_attribute("class") or "")
+
+    until(pressed)
     drawn_again(phone)
     x, y = middle(phone, ".chart .nsewdrag")
     with phone.expect_response("**/api/history?*"):

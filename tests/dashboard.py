@@ -1,7 +1,7 @@
 """A made-up fleet behind a running service, and pages of it in a real browser."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect, sync_playwright
 
 from database import rollups
 from services import jobs
@@ -145,6 +145,18 @@ def drawn_again(page: Page) -> None:
     page.evaluate("performance.clearMeasures('charts')")
     look_again(page)
     page.wait_for_function("() => performance.getEntriesByName('charts').length")
+
+
+def altered(page: Page, where: str, change: Callable[[Any], object]) -> None:
+    """Lets `change` alter the data of each answer from there before the page gets it."""
+
+    def pass_on(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        change(body["data"])
+        route.fulfill(response=answer, json=body)
+
+    page.route(where, pass_on)
 
 
 def faults(page: Page) -> list[str]:

@@ -1,11 +1,12 @@
 """The comparing page in a real browser: two moments, and lines beside each other."""
 
 import re
+from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.dashboard import GONE, HOSTS, WIDTHS, Fleet, faults, look_again
+from tests.dashboard import GONE, HOSTS, WIDTHS, Fleet, altered, faults, look_again
 from tests.intake import until
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
@@ -98,17 +99,14 @@ def test_what_an_address_cannot_ask_for_is_as_usual(page: Page, fleet: Fleet, qu
 
 
 def test_a_row_keeps_the_focus(page: Page) -> None:
-    def risen(route: Route) -> None:
-        answer = route.fetch()
-        body = answer.json()
-        body["data"]["movers"]["cpu_percentage"][0]["to"]["cpu_percentage"] = 1234.5
-        route.fulfill(response=answer, json=body)
+    def risen(data: Any) -> None:  # noqa: ANN401 - JSON
+        data["movers"]["cpu_percentage"][0]["to"]["cpu_percentage"] = 1234.5
 
     page.goto("/compare?range=1h")
     first = part(page, "Biggest changes in CPU of containers").first
     link = first.get_by_role("link").last
     link.focus()
-    page.route("**/api/diff?*", risen)
+    altered(page, "**/api/diff?*", risen)
     look_again(page)
     expect(first).to_contain_text("1,234.5 %")
     expect(link).to_be_focused()

@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.dashboard import CONTAINERS, GONE, MINUTES, Console, Fleet, drawn_again, look_again, opened
+from tests.dashboard import CONTAINERS, GONE, MINUTES, Console, Fleet, altered, drawn_again, look_again, opened
 
 pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
 CHART = ".chart >> nth=0"
@@ -55,13 +55,10 @@ def test_the_legend_names_the_band_once_a_chart(page: Page, fleet: Fleet) -> Non
 
 
 def test_a_gap_is_a_hole_in_the_line(page: Page, fleet: Fleet) -> None:
-    def without_ten_minutes(route: Route) -> None:
-        answer = route.fetch()
-        body = answer.json()
-        del body["data"]["points"][20:30]
-        route.fulfill(response=answer, json=body)
+    def without_ten_minutes(data: Any) -> None:  # noqa: ANN401 - JSON
+        del data["points"][20:30]
 
-    page.route("**/api/history?*", without_ten_minutes)
+    altered(page, "**/api/history?*", without_ten_minutes)
     page.goto(f"/hosts/{id_of(fleet, 'web-2')}")
     average = next(trace["y"] for trace in shown(page) if trace["name"] == "average")
     assert average[20] is None
@@ -230,14 +227,7 @@ def test_what_the_legend_took_out_stays_out(page: Page, fleet: Fleet) -> None:
     expect(average).to_have_css("opacity", "0.5")
     first, last = page.evaluate("document.querySelector('.chart').layout.xaxis.range.map(Number)")
     assert last - first == 6 * 3_600_000
-
-    def raw(route: Route) -> None:
-        answer = route.fetch()
-        body = answer.json()
-        body["data"]["step"] = "raw"
-        route.fulfill(response=answer, json=body)
-
-    page.route("**/api/history?*", raw)
+    altered(page, "**/api/history?*", lambda data: data.update(step="raw"))
     drawn_again(page)
     expect(page.locator(f"{CHART} >> .legendtext").first).to_have_text("average")  # of samples there is no band
     expect(average).to_have_css("opacity", "0.5")
